@@ -21,7 +21,7 @@ from pathlib import Path
 TOOLS = (
     "bash bpftool setpriv capsh getpcaps taskset chrt strace stress-ng prlimit unshare nsenter "
     "grep sed awk date stat timeout sleep sort xargs find ps pgrep pkill tail head tee seq nproc "
-    "cat tr cut wc mkdir rm cp mv ln chmod chown ls dd od env kill flock jq tar uptime lscpu"
+    "cat tr cut wc mkdir rm cp mv ln chmod chown ls dd od env kill flock jq tar uptime lscpu getconf"
 ).split()
 REQUIRED = ("bash", "busybox")
 
@@ -199,7 +199,7 @@ def which(name):
     return None
 
 
-def base(folder, init, bpftool, kernel_config):
+def base(folder, init, bpftool):
     """The part that stays the same from run to run. Returns the archive's path."""
     tools = {name: which(name) for name in (*TOOLS, "busybox")}
     if bpftool and os.access(bpftool, os.X_OK):
@@ -280,8 +280,11 @@ def build(folder, programs, repository, additions):
     return cached(folder, "build", fingerprint({*files.values(), *needed}, *sorted(files)), write)
 
 
-def command(file, arguments, environment, programs):
-    """Appends the part that says what this run executes: a script, so that quoting is exact."""
+def command(file, arguments, environment, programs, kernel):
+    """Appends the part that says what this run executes: a script, so that quoting is exact.
+
+    kernel: the folder of the kernel, whose configuration goes to /boot, where programs look for it.
+    """
     name = arguments[0]
     where = f"{programs} or the VM's tools" if programs else "the VM's tools (and there is no build/bin yet)"
     hint = shlex.quote(f"vm.sh: no program '{name}' in {where}; build it first (make), or give --bin DIR or --add FILE")
@@ -292,4 +295,7 @@ def command(file, arguments, environment, programs):
     archive = Archive(file)
     archive.assume(*DIRECTORIES)
     archive.file("tactus/.command", "\n".join(script).encode(), 0o755)
+    if os.path.isfile(f"{kernel}/config") and os.path.isfile(f"{kernel}/release"):
+        release = Path(kernel, "release").read_text(encoding="ascii").strip()
+        archive.file(f"boot/config-{release}", Path(kernel, "config").read_bytes())
     archive.close()

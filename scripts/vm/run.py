@@ -192,8 +192,11 @@ def qemu_arguments(options, qemu, kernel, initrd, console, sockets):
     if kvm_works():
         arguments = [qemu, "-accel", "kvm", "-cpu", "host"]
     else:
-        arguments = [qemu, "-accel", "tcg,thread=multi", "-cpu", "max,la57=off"]
-    smp = f"cpus={options.cpus}" + (f",{options.topology}" if options.topology else "")
+        # Four-level page tables make emulated address translation cheaper; Intel's leaves tell the
+        # guest which caches hyper-threads share, AMD's do not under emulation.
+        arguments = [qemu, "-accel", "tcg,thread=multi", "-cpu", "max,la57=off,vendor=GenuineIntel"]
+    topology = options.topology or (f"sockets={options.numa}" if options.cpus % options.numa == 0 else "")
+    smp = f"cpus={options.cpus}" + (f",{topology}" if topology else "")
     arguments += ["-M", "q35,usb=off,smbus=off,hpet=off", "-smp", smp, "-m", f"{options.memory_mib}M", "-nodefaults",
                   "-no-user-config", "-display", "none", "-no-reboot", "-kernel", kernel, "-initrd", initrd,
                   "-serial", f"file:{console}",
@@ -289,7 +292,7 @@ class Run:
                 raise Failure(EXIT_RUNNER, f"--env '{word}' is not of the form NAME=VALUE")
             environment[name] = value
         try:
-            base = initramfs.base(cache / "vm", HERE / "guest_init", bpftool, None)
+            base = initramfs.base(cache / "vm", HERE / "guest_init", bpftool)
             build = initramfs.build(cache / "vm", programs, REPOSITORY, additions)
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:
             raise Failure(EXIT_RUNNER, f"the guest's file system could not be packed: {error}") from error
@@ -298,7 +301,7 @@ class Run:
             for part in (base, build):
                 with open(part, "rb") as source:
                     shutil.copyfileobj(source, file, 1 << 20)
-            initramfs.command(file, options.command, environment, programs)
+            initramfs.command(file, options.command, environment, programs, os.path.dirname(kernel))
         return qemu, kernel, str(initrd)
 
     def start(self, qemu, kernel, initrd):
