@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every hyper-parameter of the learner, its default, and its error types.
+// A config is checked once, when a learner_set is made; a value out of range is
+// an error that names the field, never silently clamped. Reading it from a file
+// is the agent's job.
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+namespace tactus::learn {
+
+// Names follow docs/learning.md; units in the names. Schedules run over
+// decisions trained, which the checkpoint keeps.
+struct learner_config {
+	std::uint64_t seed = 1; // of initial weights and cloning
+
+	// targets and loss
+	int segment_length = 32;	  // n: decisions per segment
+	double discount_beta = 0.1;	  // b = discount_beta / mean service time
+	double service_time_ns = 0;	  // 0: measured (set_service_time_ns, else mean gap)
+	double trace_factor = 0.98;	  // c_k = trace_factor * min(trace_clip, rho)
+	double ratio_clip = 1.0;	  // rb_k = min(ratio_clip, rho)
+	double trace_clip = 1.0;
+	double value_weight = 0.5;	  // of (v - V)^2
+	double entropy_start = 0.01;	  // h, linear from start to end ..
+	double entropy_end = 5e-4;
+	double entropy_decisions = 50e3;  // .. over so many decisions
+	double prior_start = 0.05;	  // kappa, halves every prior_half_life decisions
+	double prior_half_life = 4e3;
+	double reward_clip = 20;	  // |r| after scaling
+
+	// centring
+	double centring_step = 1e-3;	  // step of the means eta, scale, gap once warmed up
+	double advantage_step = 1e-2;	  // step of the mean square of A, per update
+	double max_cost_rate = 1e5;	  // weighted tasks present above this: a bad area, not learned from
+
+	// step
+	double learning_rate_start = 3e-3; // linear from start ..
+	double learning_rate_end = 5e-4;   // .. to the floor
+	double learning_rate_decisions = 200e3;
+	double gradient_clip = 0.5;	   // global norm
+	double rms_decay = 0.99;
+	double rms_epsilon = 1e-5;	   // added under the root
+	int accumulate = 1;		   // segments per step
+
+	// rows
+	double floor = 0.01;		   // e: uniform share of a row
+	double floor_deadline = 0.004;	   // .. of a deadline class
+
+	// cloning of the fallback
+	double clone_smoothing = 0.9;	   // mass on what the fallback would do
+	int clone_steps = 400;
+
+	// plumbing
+	int kept_versions = 64;		   // policy_inputs kept for pi
+	int queue_segments = 64;	   // bound of waiting segments, per group
+	int reorder_window = 16;	   // events two CPUs may have written in another order
+	int emulate_lag_updates = 0;	   // tests, without threads: gradient at weights so many updates old
+	bool use_ratio = true;		   // false: rho = 1 always (negative control of the lag test)
+
+	// Throws config_error naming the first field out of range.
+	void validate() const;
+};
+
+class config_error : public std::invalid_argument {
+public:
+	using std::invalid_argument::invalid_argument;
+};
+
+// Why a checkpoint was refused. what() names the file, the reason and the next
+// step.
+enum class checkpoint_fault {
+	missing,     // no such file
+	io,	     // cannot be read or written
+	truncated,   // shorter or longer than its header says
+	checksum,    // bytes changed
+	schema,	     // not a checkpoint, or of another version or shape
+	not_finite,  // a weight is not a number
+};
+
+class checkpoint_error : public std::runtime_error {
+public:
+	checkpoint_error(checkpoint_fault fault, std::string const& what) : std::runtime_error(what), fault_(fault) {}
+	checkpoint_fault fault() const noexcept { return fault_; }
+
+private:
+	checkpoint_fault fault_;
+};
+
+} // namespace tactus::learn
