@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+# A thin front with the verbs a person types; CMake builds, the scripts do the work.
+# Works for root, and for a user with sudo (asked for only when packages are missing or CPUs of a VM
+# are to be throttled). `make help` lists the verbs.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+BUILD ?= build
+JOBS ?= $(shell nproc)
+SEED ?= 1
+ROUNDS ?= 10
+KERNEL ?= latest
+HOST ?= 0
+NAME ?= --quick all
+
+.PHONY: help setup deps-build deps-vm deps-all build demo check check-full bench clean
+
+help:
+	@echo 'make demo        the whole thing, from nothing to a report: packages, kernel, build, VM, comparison'
+	@echo '                   SEED=1 ROUNDS=10 KERNEL=latest|6.16|6.18|7.3; HOST=1 uses this machine'"'"'s own kernel'
+	@echo 'make check       set-up, build, all tests, also under sanitizers and in VMs; closes with the counts'
+	@echo 'make check-full  the same with every VM test on every kernel'
+	@echo 'make build       set-up and build only; the programs are in build/bin'
+	@echo 'make bench       the benchmark program; NAME='"'"'tag --json'"'"' and the like choose'
+	@echo 'make clean       removes build/ (what was downloaded stays in the cache folder)'
+
+setup:
+	@scripts/setup.sh
+
+deps-build: setup
+	@scripts/deps.sh build
+
+deps-vm: setup
+	@scripts/deps.sh qemu kernel $(KERNEL)
+
+deps-all: setup
+	@scripts/deps.sh all
+
+build: deps-build
+	@[ -f $(BUILD)/build.ninja ] || cmake -G Ninja -B $(BUILD) -S .
+	@cmake --build $(BUILD) -j $(JOBS)
+
+ifeq ($(HOST),1)
+demo: build
+	@scripts/demo.sh --host --build $(BUILD) --seed $(SEED) --rounds $(ROUNDS)
+else
+demo: build deps-vm
+	@scripts/demo.sh --build $(BUILD) --seed $(SEED) --rounds $(ROUNDS) --kernel $(KERNEL)
+endif
+
+check: deps-all build
+	@scripts/check.sh --build $(BUILD) --jobs $(JOBS)
+
+check-full: deps-all build
+	@scripts/check.sh --build $(BUILD) --jobs $(JOBS) --full
+
+bench: build
+	@$(BUILD)/bin/tactus-bench $(NAME)
+
+clean:
+	@rm -rf $(BUILD)
