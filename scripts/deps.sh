@@ -95,7 +95,6 @@ ensure() {
   local rc=$?
   set -e
   if [ $rc -ne 0 ]; then
-    if [ -n "$(ls -A "$work/log")" ]; then tail -n 20 "$work"/log/* >&2; fi
     if fresh "$dir" "$stamp"; then
       say "$dir: could not be fetched anew; going on with the cached one"
       rm -rf "$work"; work=
@@ -112,7 +111,13 @@ ensure() {
 }
 
 # logged NAME COMMAND...: output to a file that is shown only when something fails.
-logged() { local name=$1; shift; "$@" >"$work/log/$name" 2>&1; }
+logged() {
+  local name=$1; shift
+  if "$@" >"$work/log/$name" 2>&1; then return 0; fi
+  tail -n 20 "$work/log/$name" >&2
+  say "  that was: $1 ($name)"
+  return 1
+}
 
 # ---------------------------------------------------------------------------------------------
 # apt with private directories

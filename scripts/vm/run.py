@@ -34,6 +34,7 @@ DEPS = HERE.parent / "deps.sh"
 EXIT_QEMU, EXIT_KERNEL, EXIT_THROTTLE, EXIT_GUEST, EXIT_TIMEOUT, EXIT_RUNNER = 120, 121, 122, 123, 124, 125
 SMALLEST_QEMU = 10
 BOOT_TIMEOUT_S = 180
+STOP_TIMEOUT_S = 20
 PORTS = ("control", "stdout", "stderr", "out")
 
 EPILOG = """
@@ -249,6 +250,7 @@ class Run:
         self.console = self.folder / "console.log"
         self.process = None
         self.throttle = Throttle()
+        self.stopped = False  # the command ran into its time limit
         self.started = time.monotonic()
         self.chatty = options.verbose or sys.stderr.isatty()
 
@@ -362,12 +364,18 @@ class Run:
         selector = selectors.DefaultSelector()
         for port in PORTS:
             selector.register(self.ours[port], selectors.EVENT_READ, port)
-        deadline, running, control, code = time.monotonic() + BOOT_TIMEOUT_S, False, b"", None
+        deadline, state, control, code = time.monotonic() + BOOT_TIMEOUT_S, "booting", b"", None
         while code is None:
             left = deadline - time.monotonic()
             if left <= 0:
-                if running:
-                    raise Failure(EXIT_TIMEOUT, f"the command did not end within {options.timeout:g} s; give it more with --timeout")
+                if state == "running":  # have it killed, so that what it left in /out comes back
+                    self.throttle.remove()
+                    self.ours["control"].sendall(b"stop\n")
+                    self.stopped = True
+                    state, deadline = "stopping", time.monotonic() + STOP_TIMEOUT_S
+                    continue
+                if state == "stopping":
+                    raise Failure(EXIT_TIMEOUT, f"{self.timed_out()}, and the guest no longer answers: /out is lost")
                 self.chatty = True
                 self.say(f"the guest did not come up within {BOOT_TIMEOUT_S} s")
                 self.process.kill()
@@ -386,7 +394,7 @@ class Run:
                     if words == ["ready"]:
                         self.say("guest is up")
                         self.apply_speeds()
-                        running, deadline = True, time.monotonic() + options.timeout
+                        state, deadline = "running", time.monotonic() + options.timeout
                         self.ours["control"].sendall(b"go\n")
                     elif len(words) == 2 and words[0] == "exit":
                         code = int(words[1])
@@ -402,7 +410,10 @@ class Run:
                 pass
         out_file.close()
         self.say(f"command ended with {code}")
-        return code
+        return EXIT_TIMEOUT if state == "stopping" else code
+
+    def timed_out(self):
+        return f"the command did not end within {self.options.timeout:g} s (--timeout)"
 
     def bring_back(self):
         target = Path(self.options.out or REPOSITORY / "build/vm/out")
@@ -442,6 +453,8 @@ def main():
         run.start(*prepared)
         code = run.serve()
         run.bring_back()
+        if code == EXIT_TIMEOUT and run.stopped:
+            raise Failure(EXIT_TIMEOUT, f"{run.timed_out()} and was killed")
         return code
     except Failure as failure:
         print(f"vm.sh: {failure}", file=sys.stderr)
