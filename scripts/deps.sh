@@ -263,7 +263,10 @@ make_qemu() {
     esac
   done
   # Only what a headless x86 guest needs stays.
-  rm -rf "$out"/root/usr/share/{doc,man,locale,lintian,icons,applications,bug}
+  rm -rf "$out"/root/usr/share/{doc,doc-base,man,locale,lintian,icons,applications,bug,pmdk}
+  find "$out/root/usr/bin" -type f ! -name qemu-system-x86_64 -delete
+  find "$out/root/usr/share/qemu" -type f \( -name '*.lid' -o -name 'openbios*' -o -name 'u-boot*' -o -name 'slof*' \
+    -o -name 'hppa*' -o -name 's390*' -o -name '*.dtb' -o -name 'trace-events-all' -o -name 'palcode*' -o -name 'npcm*' \) -delete
   cat >"$out/qemu-system-x86_64" <<'WRAP'
 #!/bin/sh
 # Runs the unpacked QEMU with its own libraries and data folders.
@@ -296,14 +299,36 @@ choose_release() {
   grep -E "^${chosen//./\\.}\." <<<"$releases" | tail -n 1
 }
 
+# cached_kernel PREFIX: a kernel in the cache, made by this recipe, whose release starts so.
+cached_kernel() {
+  local folder
+  for folder in "$cache"/kernels/*/; do
+    folder=${folder%/}
+    if fresh "kernels/${folder##*/}" "$recipe_kernel" && [[ $(cat "$folder/release") = "$1"* ]]; then
+      echo "$folder"; return 0
+    fi
+  done
+  return 1
+}
+
 make_kernel() {
-  local want=$1 out=$2 release names config vmlinuz modules package packages=()
+  local want=$1 out=$2 release names config vmlinuz modules package packages=() have
+  if [ $refresh = 0 ] && have=$(cached_kernel "$want."); then
+    say "  $(cat "$have/release") is in the cache already"
+    cp -al "$have/." "$out"; rm "$out/.stamp"
+    return 0
+  fi
   apt_root deb trixie-backports
   names=$(apt-cache "${apt_args[@]}" pkgnames linux-)
   release=$(choose_release "$want" <<<"$names") ||
     { say "suite trixie-backports has no cloud kernel of series $want or newer"; return 1; }
   if [ "$want" != latest ] && [[ $release != "$want".* ]]; then
     say "  series $want has left the archive; taking the nearest newer one, $release"
+  fi
+  if have=$(cached_kernel "$release"); then
+    say "  $release is in the cache already"
+    cp -al "$have/." "$out"; rm "$out/.stamp"
+    return 0
   fi
   for package in linux-image linux-binary linux-modules linux-base; do
     if grep -Fqx "$package-$release" <<<"$names"; then packages+=("$package-$release"); fi
@@ -327,8 +352,8 @@ make_kernel() {
   mv "tree/lib/modules/$release" "$out/modules"
 }
 
-# A series that is named by an alias ("latest", or one that has left the archive) keeps its own
-# directory: a few MB more, but no alias can then point at something that another run replaces.
+# An alias ("latest", or a series that has left the archive) has its own directory, of hard links
+# where that kernel is in the cache already: nothing then points at what another run replaces.
 want_kernel() {
   [[ $1 =~ ^[0-9]+\.[0-9]+$ || $1 = latest ]] || die 2 "kernel series must look like 6.18, or be 'latest', not '$1'"
   ensure "kernels/$1" "$recipe_kernel" make_kernel "$1"
