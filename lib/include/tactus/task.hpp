@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The task node: one callable with 64 bytes of storage inside, what the pool
+// must know to run it, and, for submit(), the state of its future.
+//
+// Nodes come from a cache per thread and go back to it, so that submitting
+// allocates nothing in steady state. A callable that is larger than 64 bytes,
+// over-aligned, or may throw when moved lives on the heap behind a pointer.
+// Everything here is detail: use pool.hpp.
+#ifndef TACTUS_TASK_HPP
+#define TACTUS_TASK_HPP
+
+#include <atomic>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+namespace tactus::detail {
+
+struct task;
+struct parker;      // what a thread sleeps on
+class join_counter; // what a task_group or a loop waits for
+
+inline constexpr std::size_t k_inline_bytes = 64;
+
+enum class task_op : std::uint8_t {
+  run,          // call the callable, then destroy it
+  drop,         // destroy the callable without calling it
+  drop_result,  // destroy the result that nobody fetched
+};
+
+enum class task_kind : std::uint8_t { detached, grouped, promised };
+
+// States of a promised task; the value of task::state.
+//   pending -> waited (one waiter sleeps) -> done | failed
+//   pending -> done | failed
+inline constexpr std::uint32_t k_pending = 0, k_waited = 1, k_done = 2, k_failed = 3;
+
+struct task_link {
+  std::atomic<task_link*> next{nullptr};  // queue or free list
+};
+
+// Two cache lines: the first is what the pool reads, the second the callable.
+struct alignas(64) task : task_link {
+  void (*invoke)(task&, task_op) = nullptr;
+  join_counter* join = nullptr;          // kind grouped
+  std::uint64_t tag = 0;                 // abi/tag_page.h
+  std::uint64_t deadline_ticks = 0;      // in the pool's clock, 0 = none
+  parker* waiter = nullptr;              // kind promised, valid in state waited
+  std::atomic<std::uint32_t> state{k_pending};
+  std::atomic<std::uint8_t> references{0};  // kind promised: the pool's and the future's
+  task_kind kind = task_kind::detached;
+  std::uint8_t weight = 1;
+  std::uint8_t flags = 0;
+  void* reserved = nullptr;              // room for a continuation
+  alignas(64) std::byte storage[k_inline_bytes];
+};
+static_assert(sizeof(task) == 128);
+
+// Never null; throws std::bad_alloc. Any thread.
+task* allocate_task();
+void release_task(task* t) noexcept;
+// Drops one of the two references of a promised task.
+void drop_reference(task* t) noexcept;
+
+template <class T>
+inline constexpr bool fits_inline =
+    sizeof(T) <= k_inline_bytes && alignof(T) <= 64 && std::is_nothrow_move_constructible_v<T>;
+
+template <class T>
+T* stored(task& t) noexcept {
+  if constexpr (fits_inline<T>)
+    return std::launder(reinterpret_cast<T*>(t.storage));
+  else
+    return *std::launder(reinterpret_cast<T**>(t.storage));
+}
+
+template <class T, class... Args>
+void store(task& t, Args&&... args) {
+  if constexpr (fits_inline<T>)
+    ::new (static_cast<void*>(t.storage)) T(std::forward<Args>(args)...);
+  else
+    ::new (static_cast<void*>(t.storage)) T*(new T(std::forward<Args>(args)...));
+}
+
+template <class T>
+void destroy_stored(task& t) noexcept {
+  if constexpr (fits_inline<T>)
+    stored<T>(t)->~T();
+  else
+    delete stored<T>(t);
+}
+
+// Destroys a stored callable when its scope ends, also by an exception.
+template <class T>
+struct stored_guard {
+  task& owner;
+  ~stored_guard() { destroy_stored<T>(owner); }
+};
+
+template <class F>
+void invoke_plain(task& t, task_op op) {
+  stored_guard<F> guard{t};
+  if (op == task_op::run) std::invoke(std::move(*stored<F>(t)));
+}
+
+struct nothing {};  // the stored result of a callable that returns void
+
+template <class R>
+using result_storage = std::conditional_t<
+    std::is_void_v<R>, nothing,
+    std::conditional_t<std::is_reference_v<R>, std::remove_reference_t<R>*, std::remove_cv_t<R>>>;
+
+// The result takes the place of the callable, which is moved out first.
+template <class F, class R>
+void invoke_promised(task& t, task_op op) {
+  using kept = result_storage<R>;
+  if (op == task_op::drop_result) {
+    if (t.state.load(std::memory_order_relaxed) == k_failed)
+      destroy_stored<std::exception_ptr>(t);
+    else
+      destroy_stored<kept>(t);
+    return;
+  }
+  auto call = [&](F& fn) {
+    if (op != task_op::run) return;
+    if constexpr (std::is_void_v<R>) {
+      std::invoke(std::move(fn));
+      store<kept>(t);
+    } else if constexpr (std::is_reference_v<R>) {
+      store<kept>(t, std::addressof(std::invoke(std::move(fn))));
+    } else {
+      store<kept>(t, std::invoke(std::move(fn)));
+    }
+  };
+  if constexpr (fits_inline<F>) {
+    F local(std::move(*stored<F>(t)));
+    destroy_stored<F>(t);
+    call(local);
+  } else {
+    std::unique_ptr<F> local(stored<F>(t));
+    call(*local);
+  }
+}
+
+template <class F>
+concept Task = std::invocable<std::decay_t<F>> && std::move_constructible<std::decay_t<F>>;
+
+template <class F>
+task* make_task(F&& fn, task_kind kind) {
+  using T = std::decay_t<F>;
+  task* t = allocate_task();
+  try {
+    store<T>(*t, std::forward<F>(fn));
+  } catch (...) {
+    release_task(t);
+    throw;
+  }
+  t->invoke = &invoke_plain<T>;
+  t->kind = kind;
+  return t;
+}
+
+template <class F>
+task* make_promised_task(F&& fn) {
+  using T = std::decay_t<F>;
+  using R = std::invoke_result_t<T>;
+  task* t = make_task(std::forward<F>(fn), task_kind::promised);
+  t->invoke = &invoke_promised<T, R>;
+  t->state.store(k_pending, std::memory_order_relaxed);
+  t->references.store(2, std::memory_order_relaxed);
+  return t;
+}
+
+}  // namespace tactus::detail
+
+#endif
