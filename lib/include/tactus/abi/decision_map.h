@@ -14,6 +14,7 @@
  *   tactus_places          64 x struct tactus_place         (loader writes)
  *   tactus_domains   mmap  64 x struct tactus_domain        (kernel writes)
  *   tactus_stats           per CPU, 1 x struct tactus_stats (kernel writes)
+ *   tactus_exit            1 x struct tactus_exit           (kernel writes)
  *   tactus_workers         task storage, struct tactus_worker: declared in bpf/
  *
  * Banks: control.bank names the bank in force. The publisher fills the other
@@ -101,6 +102,8 @@ struct tactus_pool_state {
 	__s64 present;	     /* weighted tasks present, unclamped sum of differences */
 	__u64 seen_external; /* weight_submitted - weight_finished of the pool page, last seen */
 	__u32 serial;
+	__u32 workers; /* of that tenant */
+	__s32 alive;   /* workers seen and not gone */
 	__u32 reserved;
 };
 
@@ -140,7 +143,10 @@ struct tactus_domain {
 	__u32 reserved;
 	__u64 vtime_now; /* virtual time of the domain */
 	__u64 late_places; /* bit: head of that place's queue is past its bound */
-	__u64 reserved1[8];
+	__u64 changes_begun; /* changes of N and M begun .. */
+	__u64 changes_ended; /* .. and ended: a reader that sees them differ reads again */
+	__u64 late_held;     /* 1: head of the held queue is past its bound */
+	__u64 reserved1[5];
 };
 TACTUS_STATIC_ASSERT(sizeof(struct tactus_domain) == 128, "domain");
 
@@ -183,6 +189,16 @@ struct tactus_stats {
 	__u64 migrations;
 	__u64 select_fail;
 	__u64 reserved[8];
+};
+
+/* Why the scheduler left, kept for `tactus status`; map tactus_exit, 1 entry. */
+struct tactus_exit {
+	__u64 time_ns;
+	__s64 code;
+	__u32 kind; /* enum scx_exit_kind of the kernel; 0 = has not left */
+	__u32 reserved;
+	char reason[64];
+	char message[256];
 };
 
 #endif

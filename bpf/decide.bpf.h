@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * From the state of the machine to a decision: what a worker may use and what
+ * is idle, which row holds, what policy.h makes of it, and the event that
+ * reports it. Queues are not touched here.
+ */
+#ifndef TACTUS_DECIDE_BPF_H
+#define TACTUS_DECIDE_BPF_H
+
+#include "events.bpf.h"
+
+/* A wake-up decision, carried out by ops.select_cpu and ops.enqueue. */
+struct tactus_placement {
+	s32 prev_cpu; /* in */
+	s32 cpu;      /* out: an idle CPU, claimed; -1: none */
+	u32 action;   /* out: place or TACTUS_HOLD; TACTUS_NO_PLACE: no decision */
+	u64 now;      /* in */
+};
+
+/* Places with a CPU that the task may use, and of those the ones with an idle CPU. */
+static __noinline int see_machine(struct task_struct *p, struct tactus_view *v)
+{
+	const struct cpumask *idle, *smt;
+	u64 idle_word, smt_word, allowed_word;
+	bool anywhere, small = nr_cpus <= 64;
+	u32 i;
+
+	if (!p || !v)
+		return 0;
+	v->legal = 0;
+	v->idle = 0;
+	v->idle_core = 0;
+	anywhere = p->nr_cpus_allowed >= nr_cpus;
+	idle = scx_bpf_get_idle_cpumask();
+	smt = has_smt ? scx_bpf_get_idle_smtmask() : NULL;
+	idle_word = idle->bits[0];
+	smt_word = smt ? smt->bits[0] : idle_word;
+	allowed_word = anywhere ? ~0ull : p->cpus_ptr->bits[0];
+
+	bpf_for(i, 0, nr_places) {
+		struct tactus_place *place = place_at(i);
+		struct tactus_place_mask *pm;
+		struct bpf_cpumask *mask;
+		u32 key = i & (TACTUS_MAX_PLACES - 1);
+		u64 bit = 1ull << key;
+
+		if (!place || !place->nr_cpus)
+			continue;
+		if (small) {
+			u64 mine = place->cpus[0] & allowed_word;
+
+			if (!mine)
+				continue;
+			v->legal |= bit;
+			if (mine & idle_word)
+				v->idle |= bit;
+			if (mine & smt_word)
+				v->idle_core |= bit;
+			continue;
+		}
+		pm = bpf_map_lookup_elem(&tactus_place_masks, &key);
+		mask = pm ? pm->mask : NULL;
+		if (!mask)
+			continue;
+		if (!anywhere && !bpf_cpumask_intersects(cast_mask(mask), p->cpus_ptr))
+			continue;
+		v->legal |= bit;
+		if (bpf_cpumask_intersects(cast_mask(mask), idle))
+			v->idle |= bit;
+		if (smt && bpf_cpumask_intersects(cast_mask(mask), smt))
+			v->idle_core |= bit;
+	}
+	if (smt)
+		scx_bpf_put_idle_cpumask(smt);
+	else
+		v->idle_core = v->idle;
+	scx_bpf_put_idle_cpumask(idle);
+	return 0;
+}
+
+/* Claim an idle CPU of a place that the task may use, its last CPU if possible; -1 if none. */
+static __noinline s32 claim_idle(struct task_struct *p, u32 place_nr, s32 prev_cpu)
+{
+	struct tactus_place *place = place_at(place_nr);
+	u32 key = place_nr & (TACTUS_MAX_PLACES - 1);
+	struct tactus_place_mask *pm;
+	struct bpf_cpumask *mask;
+	struct tactus_cpu *prev;
+	s32 cpu;
+	u32 i;
+
+	if (!place || !p)
+		return -1;
+	if (place->nr_cpus == 1) {
+		cpu = place->first_cpu;
+		if (bpf_cpumask_test_cpu(cpu, p->cpus_ptr) && scx_bpf_test_and_clear_cpu_idle(cpu))
+			return cpu;
+		return -1;
+	}
+	prev = cpu_at(prev_cpu);
+	if (prev && prev->place == key && bpf_cpumask_test_cpu(prev_cpu, p->cpus_ptr) &&
+	    scx_bpf_test_and_clear_cpu_idle(prev_cpu))
+		return prev_cpu;
+	pm = bpf_map_lookup_elem(&tactus_place_masks, &key);
+	mask = pm ? pm->mask : NULL;
+	if (!mask)
+		return -1;
+	/* The picker takes one mask. With restricted affinity it may offer a CPU
+	 * that is not allowed; a few tries, then the caller queues. */
+	bpf_for(i, 0, 4) {
+		cpu = scx_bpf_pick_idle_cpu(cast_mask(mask), 0);
+		if (cpu < 0)
+			return -1;
+		if (bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
+			return cpu;
+		scx_bpf_kick_cpu(cpu, K(scx_kick_flags, SCX_KICK_IDLE)); /* give it back */
+	}
+	return -1;
+}
+
+/* Which row holds for a slot in a situation, or why none does. */
+static __always_inline struct tactus_row *row_for(u32 slot, u32 situation, u32 bank, u64 now,
+						  struct tactus_control *control,
+						  struct tactus_class_conf *conf, u32 *source)
+{
+	u32 index = tactus_row_index(bank, slot, situation);
+	struct tactus_row *row;
+	u64 limit = control->heartbeat_limit_ns;
+
+	if (limit - 1 >= TACTUS_HEARTBEAT_LIMIT_NS) /* 0 and too long: the limit */
+		limit = TACTUS_HEARTBEAT_LIMIT_NS;
+	*source = TACTUS_SOURCE_FALLBACK_MODE;
+	if (tactus_fallback_only || control->mode != TACTUS_MODE_LEARNED)
+		return NULL;
+	*source = TACTUS_SOURCE_FALLBACK_HEARTBEAT;
+	if (now - control->heartbeat_ns > limit && tactus_before(control->heartbeat_ns, now))
+		return NULL;
+	*source = TACTUS_SOURCE_FALLBACK_MISSING;
+	if (!conf || !conf->in_use)
+		return NULL;
+	row = bpf_map_lookup_elem(&tactus_rows, &index);
+	if (!row || !row->version_end)
+		return NULL;
+	*source = TACTUS_SOURCE_FALLBACK_TORN;
+	if (READ_ONCE(row->version_end) != READ_ONCE(row->version_begin))
+		return NULL;
+	*source = TACTUS_SOURCE_ROW;
+	return row;
+}
+
+/* The row was read while being rewritten: its draw means nothing. */
+static __always_inline bool row_torn(struct tactus_row *row, u32 version)
+{
+	return READ_ONCE(row->version_begin) != version || READ_ONCE(row->version_end) != version;
+}
+
+struct tactus_decided {
+	struct tactus_choice choice;
+	u64 legal;
+	u32 source;
+	u32 version;
+	u32 situation;
+	u32 bank;
+	u32 waiting;
+	u32 moment; /* enum tactus_moment */
+	u32 used;   /* place where it was put, TACTUS_HOLD */
+	s32 cpu;    /* CPU used, -1: queued */
+	bool hold_legal;
+};
+
+static __noinline int log_decision(struct task_struct *p, struct tactus_worker *w,
+				   struct tactus_task *t, struct tactus_decided *d, u64 now)
+{
+	struct tactus_decision_event ev = {};
+	u32 index, domain;
+	struct tactus_pool_conf *conf;
+	struct tactus_domain *dom;
+	struct tactus_cpu *last;
+	struct tactus_stats *s = stats_of_cpu();
+
+	if (!p || !w || !t || !d)
+		return 0;
+	index = w->pool & (TACTUS_MAX_POOLS - 1);
+	conf = bpf_map_lookup_elem(&tactus_pools, &index);
+	if (!conf)
+		return 0;
+	domain = conf->home_domain & (TACTUS_MAX_DOMAINS - 1);
+	dom = domain_at(domain);
+	last = cpu_at(t->last_cpu);
+	if (!dom || !last || !s)
+		return 0;
+	if (d->source < TACTUS_NR_SOURCES)
+		s->decisions[d->source]++;
+	fill_head(&ev.head, TACTUS_EVENT_DECISION, sizeof(ev), domain, p->pid, dom, now);
+	ev.stint = t->stint;
+	ev.legal = d->legal;
+	ev.version = d->version;
+	ev.prob_num = d->choice.num;
+	ev.prob_den = d->choice.den;
+	ev.pool = index;
+	ev.slot = t->slot;
+	ev.situation = d->situation;
+	ev.hold_legal = d->hold_legal;
+	ev.chosen = d->choice.action;
+	ev.used = d->used;
+	ev.source = d->source;
+	ev.moment = d->moment;
+	ev.prev_place = last->place;
+	ev.cpu = d->cpu < 0 ? 0xffff : d->cpu;
+	ev.bank = d->bank;
+	ev.priority = t->priority;
+	ev.nr_waiting = d->waiting;
+	emit(dom, domain, &ev, sizeof(ev), 0);
+	return 0;
+}
+
+/* What the worker says it is about to run. Hostile input: everything is clamped. */
+static __always_inline void read_tag(struct tactus_worker *w, struct tactus_task *t,
+				     struct tactus_pool_conf *conf)
+{
+	struct tactus_tag_page *page = w->page;
+	u64 tag = 0;
+
+	if (page) {
+		tag = READ_ONCE(page->tag);
+		if (!(tag & TACTUS_TAG_VALID))
+			tag = READ_ONCE(page->next_tag);
+	}
+	if (!(tag & TACTUS_TAG_VALID)) {
+		t->slot = 0;
+		t->priority = TACTUS_PRIORITY_NORMAL;
+		t->deadline = 0;
+		return;
+	}
+	t->priority = tactus_tag_priority(tag);
+	t->deadline = tactus_tag_deadline(tag);
+	t->slot = conf->slot_of[tactus_tag_class(tag) & (TACTUS_MAX_LOCAL_CLASSES - 1)] &
+		  (TACTUS_MAX_SLOTS - 1);
+}
+
+/* Legal places less those whose queue is too long (rule 2), unless that leaves none. */
+static __noinline u64 without_long_queues(u64 legal, u64 idle, u32 limit)
+{
+	struct tactus_depths *d = depths();
+	u64 kept = 0;
+	u32 i;
+
+	if (!d)
+		return legal;
+	bpf_for(i, 0, nr_places) {
+		u32 k = i & (TACTUS_MAX_PLACES - 1);
+
+		if ((legal >> k & 1) && ((idle >> k & 1) || d->depth[k] <= (s32)limit))
+			kept |= 1ull << k;
+	}
+	return kept ? kept : legal;
+}
+
+/* Moment (a). Decides, claims an idle CPU where there is one, logs. */
+static __noinline int decide_wake(struct task_struct *p, struct tactus_worker *w,
+				  struct tactus_task *t, struct tactus_placement *out)
+{
+	struct tactus_view v = {};
+	struct tactus_decided d = {};
+	u32 zero = 0, pool, tiers, slot, key, fallback = TACTUS_NO_PLACE;
+	struct tactus_control *control = bpf_map_lookup_elem(&tactus_control, &zero);
+	struct tactus_depths *depth = depths();
+	struct tactus_cpu *prev;
+	struct tactus_pool_conf *conf;
+	struct tactus_class_conf *cc;
+	struct tactus_domain *dom;
+	struct tactus_place *prev_place;
+	struct tactus_row *row;
+	u64 others, now;
+	s32 cpu = -1, prev_cpu;
+	u32 used;
+
+	if (!p || !w || !t || !out)
+		return 0;
+	now = out->now;
+	prev_cpu = out->prev_cpu;
+	prev = cpu_at(prev_cpu);
+	out->cpu = -1;
+	out->action = TACTUS_NO_PLACE;
+	pool = w->pool & (TACTUS_MAX_POOLS - 1);
+	conf = bpf_map_lookup_elem(&tactus_pools, &pool);
+	if (!control || !prev || !conf || !depth)
+		return 0;
+	dom = domain_at(prev->domain);
+	prev_place = place_at(prev->place);
+	if (!dom || !prev_place)
+		return 0;
+	read_tag(w, t, conf);
+	account_present(w, t, conf, now);
+	t->stint++;
+	slot = t->slot;
+
+	see_machine(p, &v);
+	if (!v.legal)
+		return 0; /* e.g. only CPUs that are not in the topology: kernel default */
+	v.prev = prev->place;
+	v.prev_idle = prev_place->nr_cpus == 1 && (v.idle >> (prev->place & 63) & 1);
+	d.waiting = dom->nr_waiting > 0 ? dom->nr_waiting : 0;
+	d.legal = without_long_queues(v.legal, v.idle, tactus_queue_limit(d.waiting, dom->nr_cpus));
+	d.hold_legal = tactus_hold_legal(d.waiting, dom->nr_cpus);
+	d.bank = control->bank & 1;
+	key = d.bank * TACTUS_MAX_SLOTS + slot;
+	cc = bpf_map_lookup_elem(&tactus_classes, &key);
+	tiers = cc ? tactus_idle_tiers(cc->tier, v.idle, nr_places) : 0;
+	d.situation = tactus_situation(tiers, d.waiting);
+
+	row = row_for(slot, d.situation, d.bank, now, control, cc, &d.source);
+	t->slice_ns = TACTUS_SLICE_DEFAULT_NS;
+	if (row) {
+		d.version = row->version_end;
+		t->slice_ns = tactus_slice(row->slice_10us);
+		tactus_sample(row->cdf, nr_places, d.legal, d.hold_legal, bpf_get_prandom_u32(),
+			      &d.choice);
+		if (row->confidence < control->confidence_threshold && d.choice.den) {
+			u32 p_fallback;
+
+			fallback = tactus_fallback_idle(&v, prev_place->near);
+			if (fallback == TACTUS_NO_PLACE)
+				fallback = tactus_fallback_queue(&v, prev_place->near,
+								 depth->depth, nr_places);
+			p_fallback = d.legal >> (fallback & 63) & 1 ?
+					     tactus_row_mass(row->cdf, fallback & 63) : 0;
+			tactus_mix(&d.choice, fallback, p_fallback,
+				   (u32)(((u64)control->explore_ppm << 10) / 1000000),
+				   bpf_get_prandom_u32());
+			d.source = TACTUS_SOURCE_MIXED;
+		}
+		if (row_torn(row, d.version)) {
+			d.source = TACTUS_SOURCE_FALLBACK_TORN;
+			d.choice.den = 0;
+		} else if (!d.choice.den) {
+			d.source = TACTUS_SOURCE_FALLBACK_ILLEGAL;
+		}
+	}
+	if (!d.choice.den) {
+		d.choice.action = tactus_fallback_idle(&v, prev_place->near);
+		if (d.choice.action == TACTUS_NO_PLACE)
+			d.choice.action = tactus_fallback_queue(&v, prev_place->near, depth->depth,
+								nr_places);
+		d.choice.num = 1;
+		d.choice.den = 1;
+	}
+
+	used = d.choice.action;
+	if (used < TACTUS_MAX_PLACES) {
+		u32 i;
+
+		if (v.idle >> used & 1)
+			cpu = claim_idle(p, used, prev_cpu);
+		/* none idle there: the nearest idle place of the same tier */
+		others = v.idle & d.legal & ~(1ull << used);
+		if (cpu < 0 && others && cc) {
+			u32 tier = cc->tier[used];
+
+			bpf_for(i, 0, nr_places) {
+				u32 k = (used + i) & (TACTUS_MAX_PLACES - 1);
+
+				if (!(others >> k & 1) || cc->tier[k] != tier)
+					continue;
+				cpu = claim_idle(p, k, prev_cpu);
+				if (cpu >= 0) {
+					used = k;
+					count(redirects);
+					break;
+				}
+			}
+		}
+	}
+	out->cpu = cpu;
+	out->action = used;
+	d.moment = TACTUS_MOMENT_WAKE;
+	d.used = used;
+	d.cpu = cpu;
+	log_decision(p, w, t, &d, now);
+	return 0;
+}
+
+/*
+ * Moment (b): may a CPU of this place take that waiting worker? The caller logs,
+ * a take only once the worker has moved.
+ */
+static __noinline bool decide_take(struct tactus_task *t, u32 place, u64 now,
+				   struct tactus_decided *d)
+{
+	u32 zero = 0, key, tiers;
+	struct tactus_control *control = bpf_map_lookup_elem(&tactus_control, &zero);
+	struct tactus_domain *dom;
+	struct tactus_class_conf *cc;
+	struct tactus_row *row;
+
+	if (!control || !t || !d)
+		return true;
+	dom = domain_at(t->queued_domain);
+	if (!dom)
+		return true;
+	place &= TACTUS_MAX_PLACES - 1;
+	d->legal = 1ull << place;
+	d->hold_legal = true;
+	d->waiting = dom->nr_waiting > 0 ? dom->nr_waiting : 0;
+	d->bank = control->bank & 1;
+	key = d->bank * TACTUS_MAX_SLOTS + (t->slot & (TACTUS_MAX_SLOTS - 1));
+	cc = bpf_map_lookup_elem(&tactus_classes, &key);
+	tiers = cc ? tactus_idle_tiers(cc->tier, d->legal, nr_places) : 0;
+	d->situation = tactus_situation(tiers, d->waiting);
+	row = row_for(t->slot, d->situation, d->bank, now, control, cc, &d->source);
+	d->choice.action = place;
+	d->choice.num = 1;
+	d->choice.den = 1;
+	if (!row) {
+		d->source = TACTUS_SOURCE_FORCED_STEAL;
+		return true;
+	}
+	d->version = row->version_end;
+	if (row->confidence < control->confidence_threshold) {
+		d->source = TACTUS_SOURCE_FORCED_STEAL; /* the fallback always steals */
+		return true;
+	}
+	tactus_sample_take(row->cdf, place, true, bpf_get_prandom_u32(), &d->choice);
+	if (row_torn(row, d->version)) {
+		d->source = TACTUS_SOURCE_FORCED_STEAL;
+		d->choice.action = place;
+		return true;
+	}
+	if (!d->choice.den) {
+		/* the row wants it neither here nor held: it stays where it chose to be */
+		d->source = TACTUS_SOURCE_FALLBACK_ILLEGAL;
+		d->choice.action = TACTUS_HOLD;
+		return false;
+	}
+	return d->choice.action == place;
+}
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The maps of the scheduler, and the records that only the kernel keeps.
+ *
+ * The maps that abi/decision_map.h names are contracts with the agent and
+ * survive a reload (the loader reuses the pinned ones). tactus_timers,
+ * tactus_cpu_state, tactus_scratch and .bss are made anew with every load.
+ */
+#ifndef TACTUS_MAPS_BPF_H
+#define TACTUS_MAPS_BPF_H
+
+#include "kernel.bpf.h"
+#include "../lib/include/tactus/abi/event.h"
+#include "policy.h"
+
+/* Set by the agent, by pidfd: makes a thread a managed worker. */
+struct tactus_worker {
+	struct tactus_tag_page __uptr *page;
+	struct tactus_pool_page __uptr *pool_page;
+	u32 pool;
+	u32 worker;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct tactus_worker);
+} tactus_workers SEC(".maps");
+
+/* Where a runnable worker waits. */
+enum tactus_queued {
+	TACTUS_QUEUED_NOT = 255,
+	TACTUS_QUEUED_BOUND = 254, /* queue of one CPU */
+	/* < 64: place; TACTUS_HOLD: held */
+};
+#define TACTUS_PENDING_NONE 255
+
+/* What the scheduler remembers of a worker. Only the CPU that handles the task writes it. */
+struct tactus_task {
+	u64 epoch;	     /* of the load that initialised it; else: start over */
+	u64 vtime;	     /* ns of CPU time, scaled by 100 / weight */
+	u64 stint;	     /* id of the current stint */
+	u64 waiting_since_ns;
+	u64 run_start_ns;
+	u64 unreported_run_ns;
+	u64 unreported_wait_ns;
+	u64 seen_weight;     /* weight_submitted - weight_finished of its page, last seen */
+	u64 slice_ns;
+	u32 taken;	     /* records taken from its page */
+	u32 serial;	     /* of its pool */
+	u32 deadline;
+	u16 preemptions;
+	u16 migrations;
+	u16 last_cpu;
+	u8 pending;	     /* decided in select_cpu, to be carried out in enqueue */
+	u8 queued;	     /* enum tactus_queued, place or TACTUS_HOLD */
+	u8 queued_domain;
+	u8 priority;
+	u8 slot;
+	u8 running;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct tactus_task);
+} tactus_tasks SEC(".maps");
+
+#define TACTUS_ARRAY(name, value_type, n, flags)                                                      \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
+		__uint(max_entries, n);                                                            \
+		__uint(map_flags, flags);                                                          \
+		__type(key, u32);                                                                  \
+		__type(value, value_type);                                                         \
+	} name SEC(".maps")
+
+TACTUS_ARRAY(tactus_control, struct tactus_control, 1, BPF_F_MMAPABLE);
+TACTUS_ARRAY(tactus_rows, struct tactus_row, TACTUS_NR_ROWS, BPF_F_MMAPABLE);
+TACTUS_ARRAY(tactus_classes, struct tactus_class_conf, 2 * TACTUS_MAX_SLOTS, BPF_F_MMAPABLE);
+TACTUS_ARRAY(tactus_pools, struct tactus_pool_conf, TACTUS_MAX_POOLS, 0);
+TACTUS_ARRAY(tactus_pool_state, struct tactus_pool_state, TACTUS_MAX_POOLS, BPF_F_MMAPABLE);
+TACTUS_ARRAY(tactus_cpus, struct tactus_cpu, TACTUS_MAX_CPUS, 0);
+TACTUS_ARRAY(tactus_places, struct tactus_place, TACTUS_MAX_PLACES, 0);
+TACTUS_ARRAY(tactus_domains, struct tactus_domain, TACTUS_MAX_DOMAINS, BPF_F_MMAPABLE);
+TACTUS_ARRAY(tactus_exit, struct tactus_exit, 1, 0);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct tactus_stats);
+} tactus_stats SEC(".maps");
+
+/* One ring per domain, made by the loader. */
+struct tactus_ring {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, TACTUS_MAX_DOMAINS);
+	__type(key, u32);
+	__array(values, struct tactus_ring);
+} tactus_rings SEC(".maps");
+
+/* Hold bound of a domain; never reused over a reload. */
+struct tactus_timer {
+	struct bpf_timer timer;
+	u32 armed;
+	u32 reserved;
+};
+TACTUS_ARRAY(tactus_timers, struct tactus_timer, TACTUS_MAX_DOMAINS, 0);
+
+/* What runs on a CPU now; written by that CPU. */
+struct tactus_cpu_state {
+	u64 vtime;	/* of the running task, when it started */
+	u64 start_ns;
+	u32 priority;
+	u32 managed;
+	u64 pad[5];
+};
+TACTUS_ARRAY(tactus_cpu_state, struct tactus_cpu_state, TACTUS_MAX_CPUS, 0);
+
+/* Queue lengths, apart from the topology since they change all the time. */
+struct tactus_depths {
+	s32 depth[TACTUS_MAX_PLACES];
+};
+TACTUS_ARRAY(tactus_depths, struct tactus_depths, 1, 0);
+
+/* CPUs of a place as the kernel's idle picker wants them; places of one CPU need none. */
+struct tactus_place_mask {
+	struct bpf_cpumask __kptr *mask;
+};
+TACTUS_ARRAY(tactus_place_masks, struct tactus_place_mask, TACTUS_MAX_PLACES, 0);
+
+struct tactus_scratch {
+	struct tactus_completion_event completion;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct tactus_scratch);
+} tactus_scratch SEC(".maps");
+
+/* Set by the loader before load. */
+const volatile bool tactus_partial = false;
+const volatile bool tactus_fallback_only = false;
+
+/* Read from the maps in ops.init. */
+u32 nr_places;
+u32 nr_cpus;
+u32 nr_domains;
+bool has_smt;
+u64 epoch;
+
+#define QUEUE_CPU(cpu) (0x1000ull + (cpu))
+#define QUEUE_PLACE(place) (0x2000ull + (place))
+#define QUEUE_HELD(domain) (0x3000ull + (domain))
+#define QUEUE_OTHERS(domain) (0x4000ull + (domain))
+
+static __always_inline struct tactus_stats *stats_of_cpu(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&tactus_stats, &zero);
+}
+#define count(field)                                                                               \
+	do {                                                                                       \
+		struct tactus_stats *__s = stats_of_cpu();                                         \
+		if (__s)                                                                           \
+			__s->field++;                                                              \
+	} while (0)
+
+static __always_inline struct tactus_domain *domain_at(u32 d)
+{
+	d &= TACTUS_MAX_DOMAINS - 1;
+	return bpf_map_lookup_elem(&tactus_domains, &d);
+}
+static __always_inline struct tactus_cpu *cpu_at(s32 cpu)
+{
+	u32 c = (u32)cpu & (TACTUS_MAX_CPUS - 1);
+
+	return bpf_map_lookup_elem(&tactus_cpus, &c);
+}
+static __always_inline struct tactus_cpu_state *cpu_state_at(s32 cpu)
+{
+	u32 c = (u32)cpu & (TACTUS_MAX_CPUS - 1);
+
+	return bpf_map_lookup_elem(&tactus_cpu_state, &c);
+}
+static __always_inline struct tactus_place *place_at(u32 place)
+{
+	place &= TACTUS_MAX_PLACES - 1;
+	return bpf_map_lookup_elem(&tactus_places, &place);
+}
+static __always_inline struct tactus_depths *depths(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&tactus_depths, &zero);
+}
+
+#endif

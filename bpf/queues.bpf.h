@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Waiting: who waits where, the timer that ends holds, and what a free CPU may
+ * take from the queues. The ops that use this are in tactus.bpf.c.
+ */
+#ifndef TACTUS_QUEUES_BPF_H
+#define TACTUS_QUEUES_BPF_H
+
+#include "decide.bpf.h"
+
+#define ASK_AT_MOST 4	/* waiting workers asked per dispatch */
+#define PEEK_AT_MOST 8	/* heads looked at for one this CPU may run */
+
+/* ---- bookkeeping of waiting workers ------------------------------------- */
+
+static __always_inline void waiting_begins(struct tactus_task *t, u32 queued, u32 domain, u64 now)
+{
+	struct tactus_domain *dom = domain_at(domain);
+	struct tactus_depths *d = depths();
+
+	t->queued = queued;
+	t->queued_domain = domain;
+	t->waiting_since_ns = now;
+	if (dom) {
+		__sync_fetch_and_add(&dom->nr_waiting, 1);
+		if (queued == TACTUS_HOLD)
+			__sync_fetch_and_add(&dom->nr_held, 1);
+	}
+	if (d && queued < TACTUS_MAX_PLACES)
+		__sync_fetch_and_add(&d->depth[queued & (TACTUS_MAX_PLACES - 1)], 1);
+}
+
+static __always_inline void waiting_ends(struct tactus_task *t)
+{
+	u32 queued = t->queued;
+	struct tactus_domain *dom;
+	struct tactus_depths *d;
+
+	if (queued == TACTUS_QUEUED_NOT)
+		return;
+	t->queued = TACTUS_QUEUED_NOT;
+	dom = domain_at(t->queued_domain);
+	if (dom) {
+		__sync_fetch_and_add(&dom->nr_waiting, -1);
+		if (queued == TACTUS_HOLD)
+			__sync_fetch_and_add(&dom->nr_held, -1);
+	}
+	d = depths();
+	if (d && queued < TACTUS_MAX_PLACES)
+		__sync_fetch_and_add(&d->depth[queued & (TACTUS_MAX_PLACES - 1)], -1);
+}
+
+/* The pool of a worker, made ready for its present tenant; NULL: treat it as unmanaged. */
+static __noinline int adopt(struct task_struct *p, struct tactus_worker *w, struct tactus_task *t)
+{
+	u32 index;
+	struct tactus_pool_conf *conf;
+	struct tactus_pool_state *state;
+	struct tactus_tag_page *page;
+
+	if (!p || !w || !t)
+		return -1;
+	index = w->pool & (TACTUS_MAX_POOLS - 1);
+	conf = bpf_map_lookup_elem(&tactus_pools, &index);
+	state = bpf_map_lookup_elem(&tactus_pool_state, &index);
+	if (!conf || !state || !conf->in_use)
+		return -1;
+	if (t->epoch == epoch && t->serial == conf->serial)
+		return 0;
+	if (state->serial != conf->serial) {
+		u32 before = state->serial;
+
+		/* a new tenant: whoever comes first takes back what the old one left */
+		if (__sync_val_compare_and_swap(&state->serial, before, conf->serial) == before) {
+			s64 left = __sync_lock_test_and_set(&state->present, 0);
+			struct tactus_domain *dom = domain_at(conf->home_domain);
+
+			if (dom)
+				area_add(dom, -tactus_present_clamp(left, state->workers),
+					 bpf_ktime_get_ns());
+			state->workers = conf->nr_workers;
+			state->seen_external = 0;
+			state->alive = 0;
+		}
+	}
+	__builtin_memset(t, 0, sizeof(*t));
+	t->queued = TACTUS_QUEUED_NOT;
+	t->pending = TACTUS_PENDING_NONE;
+	t->serial = conf->serial;
+	t->vtime = p->scx.dsq_vtime;
+	t->stint = (u64)p->pid << 32;
+	t->last_cpu = scx_bpf_task_cpu(p);
+	t->priority = TACTUS_PRIORITY_NORMAL;
+	t->slice_ns = TACTUS_SLICE_DEFAULT_NS;
+	page = w->page;
+	if (page)
+		t->taken = page->tail;
+	__sync_fetch_and_add(&state->alive, 1);
+	t->epoch = epoch;
+	return 0;
+}
+
+/* The records of a managed worker; false for everybody else. */
+static __always_inline bool managed(struct task_struct *p, struct tactus_worker **w,
+				    struct tactus_task **t)
+{
+	*w = bpf_task_storage_get(&tactus_workers, p, 0, 0);
+	if (likely(!*w))
+		return false;
+	*t = bpf_task_storage_get(&tactus_tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!*t) {
+		count(no_task_ctx);
+		return false;
+	}
+	return adopt(p, *w, *t) == 0;
+}
+
+/* Its record, if it is managed and known already. */
+static __always_inline struct tactus_task *known(struct task_struct *p)
+{
+	struct tactus_task *t = bpf_task_storage_get(&tactus_tasks, p, 0, 0);
+
+	return t && t->epoch == epoch ? t : NULL;
+}
+
+static __always_inline bool is_bound(struct task_struct *p)
+{
+	return p->nr_cpus_allowed == 1 || p->migration_disabled > 1;
+}
+
+/* ---- timer: the end of holds --------------------------------------------- */
+
+static int domain_timer(void *map, u32 *key, struct tactus_timer *timer);
+
+static __always_inline void arm_timer(u32 domain, u64 delay_ns)
+{
+	u32 d = domain & (TACTUS_MAX_DOMAINS - 1);
+	struct tactus_timer *timer = bpf_map_lookup_elem(&tactus_timers, &d);
+
+	if (timer && !READ_ONCE(timer->armed) &&
+	    !__sync_val_compare_and_swap(&timer->armed, 0, 1)) {
+		if (bpf_timer_start(&timer->timer, delay_ns, 0))
+			timer->armed = 0;
+	}
+}
+
+/*
+ * Look at the head of one queue. Past the bound: an idle CPU it may use is kicked.
+ * Returns the head's age, 0 for an empty queue.
+ */
+static __noinline u64 look_at_head(u64 queue, u64 now, u64 idle_limit)
+{
+	struct task_struct *p;
+	u64 age = 0;
+
+	bpf_for_each(scx_dsq, p, queue, 0) {
+		struct tactus_task *t = known(p);
+		s32 cpu;
+
+		if (!t)
+			break;
+		age = now - t->waiting_since_ns;
+		if (age >> 63)
+			age = 1;
+		if (age >= idle_limit) {
+			cpu = scx_bpf_pick_idle_cpu(p->cpus_ptr, 0);
+			if (cpu >= 0) {
+				scx_bpf_kick_cpu(cpu, K(scx_kick_flags, SCX_KICK_IDLE));
+				count(timer_kicks);
+			}
+		}
+		break;
+	}
+	return age;
+}
+
+static int domain_timer(void *map, u32 *key, struct tactus_timer *timer)
+{
+	u32 zero = 0, d = *key & (TACTUS_MAX_DOMAINS - 1);
+	struct tactus_domain *dom = domain_at(d);
+	struct tactus_depths *depth = depths();
+	struct tactus_control *control = bpf_map_lookup_elem(&tactus_control, &zero);
+	u64 now = bpf_ktime_get_ns(), idle_limit, busy_limit, oldest = 0, age, late = 0, delay;
+	s32 waiting;
+	u32 i;
+
+	timer->armed = 0;
+	count(timer_fires);
+	if (!dom || !depth || !control)
+		return 0;
+	waiting = dom->nr_waiting;
+	if (waiting <= 0) {
+		dom->late_places = 0;
+		dom->late_held = 0;
+		return 0;
+	}
+	idle_limit = control->hold_limit_ns;
+	if (idle_limit - 1 >= TACTUS_HOLD_LIMIT_NS) /* 0 and too long: the limit */
+		idle_limit = TACTUS_HOLD_LIMIT_NS;
+	waiting += scx_bpf_dsq_nr_queued(QUEUE_OTHERS(d));
+	busy_limit = tactus_queue_limit(waiting, dom->nr_cpus) * TACTUS_SLICE_DEFAULT_NS * 3 / 4;
+
+	bpf_rcu_read_lock();
+	bpf_for(i, 0, nr_places) {
+		u32 k = i & (TACTUS_MAX_PLACES - 1);
+		struct tactus_place *place = place_at(k);
+
+		if (!place || place->domain != d || depth->depth[k] <= 0)
+			continue;
+		age = look_at_head(QUEUE_PLACE(k), now, idle_limit);
+		if (age > oldest)
+			oldest = age;
+		if (age > busy_limit)
+			late |= 1ull << k;
+	}
+	age = dom->nr_held > 0 ? look_at_head(QUEUE_HELD(d), now, idle_limit) : 0;
+	bpf_rcu_read_unlock();
+	if (age > oldest)
+		oldest = age;
+	dom->late_held = age > busy_limit;
+	dom->late_places = late;
+	delay = oldest < idle_limit ? idle_limit - oldest : 0;
+	if (delay < 2000000)
+		delay = 2000000;
+	arm_timer(d, delay);
+	return 0;
+}
+
+/* ---- what a free CPU finds -------------------------------------------------- */
+
+/* The CPU that asks. */
+struct tactus_here {
+	s32 cpu;
+	u32 place;
+	u32 domain;
+	u64 now;
+};
+
+/* Key of the first task in a queue that may run on this CPU. */
+static __noinline bool peek(u64 queue, s32 cpu, u64 *key)
+{
+	struct task_struct *p;
+	bool found = false;
+	int looked = 0;
+
+	if (!key)
+		return false;
+	bpf_for_each(scx_dsq, p, queue, 0) {
+		if (bpf_cpumask_test_cpu(cpu, p->cpus_ptr)) {
+			*key = p->scx.dsq_vtime;
+			found = true;
+			break;
+		}
+		if (++looked >= PEEK_AT_MOST)
+			break;
+	}
+	return found;
+}
+
+/*
+ * Offer a waiting worker of a queue to this CPU: its row decides. With
+ * min_age_ns, one that has waited that long is taken without asking.
+ * Returns whether one was moved to this CPU.
+ */
+static __noinline bool offer(u64 queue, const struct tactus_here *here, u64 min_age_ns)
+{
+	struct task_struct *p;
+	bool moved = false;
+	int looked = 0;
+
+	if (!here)
+		return false;
+	bpf_for_each(scx_dsq, p, queue, 0) {
+		struct tactus_decided d = {};
+		struct tactus_worker *w;
+		struct tactus_task *t;
+
+		if (++looked > PEEK_AT_MOST)
+			break;
+		if (!bpf_cpumask_test_cpu(here->cpu, p->cpus_ptr))
+			continue;
+		t = known(p);
+		w = bpf_task_storage_get(&tactus_workers, p, 0, 0);
+		if (t && min_age_ns && (s64)(here->now - t->waiting_since_ns) < (s64)min_age_ns)
+			break;
+		d.moment = TACTUS_MOMENT_IDLE;
+		d.used = TACTUS_HOLD;
+		d.cpu = -1;
+		if (t && w && !min_age_ns) {
+			if (!decide_take(t, here->place, here->now, &d)) {
+				if (d.source == TACTUS_SOURCE_ROW)
+					log_decision(p, w, t, &d, here->now);
+				break;
+			}
+		} else {
+			d.source = TACTUS_SOURCE_FORCED_BOUND;
+			d.choice.action = here->place;
+			d.choice.num = d.choice.den = 1;
+			d.legal = 1ull << (here->place & 63);
+		}
+		if (!scx_bpf_dsq_move(BPF_FOR_EACH_ITER, p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), 0))
+			continue;
+		moved = true;
+		count(held_taken);
+		if (t && w) {
+			t->stint++;
+			d.used = here->place;
+			d.cpu = here->cpu;
+			log_decision(p, w, t, &d, here->now);
+		}
+		break;
+	}
+	return moved;
+}
+
+/* What is past its bound goes first, whatever its row says. */
+static __noinline bool take_late(const struct tactus_here *here)
+{
+	struct tactus_domain *dom;
+	u64 late;
+
+	if (!here)
+		return false;
+	dom = domain_at(here->domain);
+	if (!dom)
+		return false;
+	if (dom->late_held) {
+		dom->late_held = 0;
+		if (offer(QUEUE_HELD(here->domain), here, TACTUS_WAIT_LIMIT_NS))
+			return true;
+	}
+	late = dom->late_places;
+	if (late) {
+		u32 from = tactus_first_from(late, here->place);
+
+		__sync_fetch_and_and(&dom->late_places, ~(1ull << from));
+		if (offer(QUEUE_PLACE(from), here, TACTUS_WAIT_LIMIT_NS))
+			return true;
+	}
+	return false;
+}
+
+/* Nothing of its own: ask workers that wait elsewhere, near ones first. */
+static __noinline bool take_foreign(const struct tactus_here *here)
+{
+	struct tactus_depths *depth = depths();
+	struct tactus_place *mine;
+	struct tactus_domain *dom;
+	u32 pass, i, asked = 0;
+
+	if (!here)
+		return false;
+	mine = place_at(here->place);
+	dom = domain_at(here->domain);
+	if (!mine || !dom || !depth)
+		return false;
+	if (dom->nr_held > 0) {
+		/* the bound first: this CPU may have been kicked for it */
+		if (offer(QUEUE_HELD(here->domain), here, TACTUS_WAIT_LIMIT_NS) ||
+		    offer(QUEUE_HELD(here->domain), here, 0))
+			return true;
+	}
+	bpf_for(pass, 0, 2) {
+		bpf_for(i, 1, nr_places) {
+			u32 k = here->place + i >= nr_places ? here->place + i - nr_places
+							     : here->place + i;
+			bool near;
+
+			k &= TACTUS_MAX_PLACES - 1;
+			near = mine->near[0] >> k & 1;
+			if (near != !pass || depth->depth[k] <= 0)
+				continue;
+			if (offer(QUEUE_PLACE(k), here, TACTUS_WAIT_LIMIT_NS) ||
+			    offer(QUEUE_PLACE(k), here, 0))
+				return true;
+			if (++asked >= ASK_AT_MOST)
+				break;
+		}
+		if (asked >= ASK_AT_MOST)
+			break;
+	}
+	return false;
+}
+
+#endif

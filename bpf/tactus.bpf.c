@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The Tactus scheduler: sched_ext ops, mechanism only.
+ *
+ * Threads of registered pools (managed workers) are placed by the decision map
+ * that the agent publishes; all other threads get plain fair virtual time, one
+ * queue per domain. What to do is decided in decide.bpf.h and policy.h; this
+ * file moves tasks between queues:
+ *
+ *   queue of one CPU    what may run only there
+ *   queue of a place    workers whose decision was that place (a CPU, up to 16 CPUs)
+ *   held, per domain    workers whose decision was to wait for something better
+ *   others, per domain  unmanaged threads
+ *
+ * A free CPU takes the head with the smallest virtual time among the queues it
+ * serves; a held or foreign head only if its row says so; a head past its
+ * bound without asking. A timer per domain ends holds: it marks what is late
+ * and kicks an idle CPU, which takes it.
+ *
+ * Works well: pools with distinct task classes on unequal or contended CPUs.
+ * Works as fair round robin: everything else. Fails safe: without an agent,
+ * rows or a per-task record a worker is placed by the fallback heuristic.
+ *
+ * Races that are meant: queue lengths, idle masks and vtime_now are read
+ * without locks; errors are contained to one decision and temporary.
+ */
+#include "queues.bpf.h"
+
+char _license[] SEC("license") = "GPL";
+
+#define PREEMPT_AFTER_NS 1000000ull /* an unmanaged wake-up lets what runs have this much */
+
+/* ---- waking up ------------------------------------------------------------ */
+
+s32 BPF_STRUCT_OPS(tactus_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
+{
+	struct tactus_placement place = { .prev_cpu = prev_cpu };
+	struct tactus_worker *w;
+	struct tactus_task *t;
+	bool idle = false;
+	s32 cpu;
+
+	if (likely(!managed(p, &w, &t))) {
+		cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &idle);
+		if (idle)
+			kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), TACTUS_SLICE_DEFAULT_NS, 0);
+		return cpu;
+	}
+	place.now = bpf_ktime_get_ns();
+	t->last_cpu = prev_cpu;
+	decide_wake(p, w, t, &place);
+	t->pending = TACTUS_PENDING_NONE;
+	if (place.cpu >= 0) {
+		count(wake_idle);
+		waiting_ends(t);
+		t->waiting_since_ns = place.now;
+		kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), t->slice_ns, 0);
+		return place.cpu;
+	}
+	t->pending = place.action;
+	if (place.action < TACTUS_MAX_PLACES) {
+		struct tactus_place *pl = place_at(place.action);
+
+		if (pl && pl->nr_cpus == 1 && bpf_cpumask_test_cpu(pl->first_cpu, p->cpus_ptr))
+			return pl->first_cpu;
+	}
+	return prev_cpu;
+}
+
+/* Preempt what runs on a CPU if the waking task is owed it. */
+static __always_inline void maybe_preempt(s32 cpu, u64 key, u32 priority, bool any_priority, u64 now)
+{
+	struct tactus_cpu_state *cs = cpu_state_at(cpu);
+	u64 ran;
+
+	if (!cs || !cs->start_ns)
+		return;
+	ran = now - cs->start_ns;
+	if (any_priority ? ran > PREEMPT_AFTER_NS && tactus_before(key, cs->vtime + ran)
+			 : tactus_preempts(key, priority, cs->vtime + ran, cs->priority)) {
+		scx_bpf_kick_cpu(cpu, K(scx_kick_flags, SCX_KICK_PREEMPT));
+		count(preempts);
+	}
+}
+
+static __always_inline void enqueue_unmanaged(struct task_struct *p, u64 enq_flags)
+{
+	s32 cpu = scx_bpf_task_cpu(p);
+	struct tactus_cpu *c = cpu_at(cpu);
+	u64 slice = TACTUS_SLICE_DEFAULT_NS, vtime;
+	bool bound = is_bound(p), wake = enq_flags & K(scx_enq_flags, SCX_ENQ_WAKEUP);
+	struct tactus_domain *dom;
+
+	dom = c ? domain_at(c->domain) : NULL;
+	if (!c || !dom || ((p->flags & PF_KTHREAD) && bound)) {
+		kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), slice, enq_flags);
+		return;
+	}
+	vtime = tactus_vtime_floor(p->scx.dsq_vtime, dom->vtime_now);
+	if (bound) {
+		if (scx_bpf_test_and_clear_cpu_idle(cpu)) {
+			kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), slice, enq_flags);
+			return;
+		}
+		kernel_insert_vtime(p, QUEUE_CPU(cpu), slice, vtime, enq_flags);
+	} else {
+		s32 idle;
+
+		kernel_insert_vtime(p, QUEUE_OTHERS(c->domain), slice, vtime, enq_flags);
+		idle = scx_bpf_pick_idle_cpu(p->cpus_ptr, 0);
+		if (idle >= 0) {
+			scx_bpf_kick_cpu(idle, K(scx_kick_flags, SCX_KICK_IDLE));
+			return;
+		}
+	}
+	if (wake)
+		maybe_preempt(cpu, vtime, 0, true, bpf_ktime_get_ns());
+}
+
+void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	struct tactus_worker *w;
+	struct tactus_task *t;
+	struct tactus_cpu *c;
+	struct tactus_domain *dom;
+	struct tactus_place *place;
+	s32 cpu;
+	u32 action, domain;
+	u64 now, key;
+
+	if (likely(!managed(p, &w, &t))) {
+		enqueue_unmanaged(p, enq_flags);
+		return;
+	}
+	waiting_ends(t);
+	cpu = scx_bpf_task_cpu(p);
+	c = cpu_at(cpu);
+	dom = c ? domain_at(c->domain) : NULL;
+	if (!c || !dom || c->place >= TACTUS_MAX_PLACES) {
+		kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), TACTUS_SLICE_DEFAULT_NS, enq_flags);
+		return;
+	}
+	now = bpf_ktime_get_ns();
+	domain = c->domain;
+	action = t->pending;
+	t->pending = TACTUS_PENDING_NONE;
+	t->vtime = tactus_vtime_floor(t->vtime, dom->vtime_now);
+	if (is_bound(p)) {
+		/* one CPU: nothing to decide */
+		struct tactus_pool_conf *conf;
+		u32 pool = w->pool & (TACTUS_MAX_POOLS - 1);
+
+		conf = bpf_map_lookup_elem(&tactus_pools, &pool);
+		if (conf && (enq_flags & K(scx_enq_flags, SCX_ENQ_WAKEUP))) {
+			read_tag(w, t, conf);
+			account_present(w, t, conf, now);
+			t->stint++;
+		}
+		key = tactus_key(t->vtime, t->priority, t->deadline, now);
+		if (scx_bpf_test_and_clear_cpu_idle(cpu)) {
+			t->waiting_since_ns = now;
+			kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), t->slice_ns, enq_flags);
+			return;
+		}
+		waiting_begins(t, TACTUS_QUEUED_BOUND, domain, now);
+		kernel_insert_vtime(p, QUEUE_CPU(cpu), t->slice_ns, key, enq_flags);
+		maybe_preempt(cpu, key, t->priority, false, now);
+		return;
+	}
+	key = tactus_key(t->vtime, t->priority, t->deadline, now);
+	if (action == TACTUS_HOLD) {
+		waiting_begins(t, TACTUS_HOLD, domain, now);
+		kernel_insert_vtime(p, QUEUE_HELD(domain), t->slice_ns, key, enq_flags);
+		count(wake_held);
+		arm_timer(domain, TACTUS_HOLD_LIMIT_NS);
+		return;
+	}
+	if (action >= TACTUS_MAX_PLACES) /* end of slice, or moved: stays where it is (forced) */
+		action = c->place;
+	place = place_at(action);
+	if (place)
+		domain = place->domain;
+	waiting_begins(t, action, domain, now);
+	kernel_insert_vtime(p, QUEUE_PLACE(action), t->slice_ns, key, enq_flags);
+	count(wake_queued);
+	arm_timer(domain, TACTUS_HOLD_LIMIT_NS);
+	if (!place)
+		return;
+	cpu = place->nr_cpus == 1 ? place->first_cpu : cpu;
+	if (bpf_cpumask_test_cpu(cpu, p->cpus_ptr) && scx_bpf_test_and_clear_cpu_idle(cpu))
+		scx_bpf_kick_cpu(cpu, K(scx_kick_flags, SCX_KICK_IDLE));
+	else if (enq_flags & K(scx_enq_flags, SCX_ENQ_WAKEUP))
+		maybe_preempt(cpu, key, t->priority, false, now);
+}
+
+/* ---- a CPU is free --------------------------------------------------------- */
+
+void BPF_STRUCT_OPS(tactus_dispatch, s32 cpu, struct task_struct *prev)
+{
+	struct tactus_cpu *c = cpu_at(cpu);
+	u64 key_bound, key_place, key_held, key_others;
+	bool has_bound, has_place, has_held, has_others;
+	struct tactus_here here = { .cpu = cpu };
+	struct tactus_domain *dom;
+	struct tactus_depths *depth = depths();
+	u32 place, domain, i;
+	int tries;
+
+	if (!c || !depth) {
+		return;
+	}
+	domain = c->domain & (TACTUS_MAX_DOMAINS - 1);
+	place = c->place & (TACTUS_MAX_PLACES - 1);
+	dom = domain_at(domain);
+	if (!dom)
+		return;
+	has_bound = scx_bpf_dsq_nr_queued(QUEUE_CPU(cpu)) > 0;
+	if (dom->nr_waiting <= 0 && !has_bound) {
+		/* no worker waits: the common case on a machine that does other things */
+		if (kernel_move_to_local(QUEUE_OTHERS(domain)))
+			return;
+		goto elsewhere;
+	}
+	here.place = place;
+	here.domain = domain;
+	here.now = bpf_ktime_get_ns();
+	if ((dom->late_places || dom->late_held) && take_late(&here))
+		return;
+	has_place = depth->depth[place] > 0 && peek(QUEUE_PLACE(place), cpu, &key_place);
+	has_held = dom->nr_held > 0 && peek(QUEUE_HELD(domain), cpu, &key_held);
+	has_bound = has_bound && peek(QUEUE_CPU(cpu), cpu, &key_bound);
+	has_others = peek(QUEUE_OTHERS(domain), cpu, &key_others);
+
+	/* smallest key first; at most one try per queue */
+	bpf_for(tries, 0, 4) {
+		u64 best = 0, queue = 0;
+		bool any = false;
+
+		if (has_bound) {
+			best = key_bound;
+			queue = QUEUE_CPU(cpu);
+			any = true;
+		}
+		if (has_place && (!any || tactus_before(key_place, best))) {
+			best = key_place;
+			queue = QUEUE_PLACE(place);
+			any = true;
+		}
+		if (has_others && (!any || tactus_before(key_others, best))) {
+			best = key_others;
+			queue = QUEUE_OTHERS(domain);
+			any = true;
+		}
+		if (has_held && (!any || tactus_before(key_held, best))) {
+			has_held = false;
+			if (offer(QUEUE_HELD(domain), &here, 0))
+				return;
+			continue;
+		}
+		if (!any)
+			break;
+		if (kernel_move_to_local(queue))
+			return;
+		if (queue == QUEUE_CPU(cpu))
+			has_bound = false;
+		else if (queue == QUEUE_PLACE(place))
+			has_place = false;
+		else
+			has_others = false;
+	}
+	/* what peek did not see behind others that may not run here */
+	if (kernel_move_to_local(QUEUE_OTHERS(domain)))
+		return;
+	if (prev && (prev->scx.flags & K(scx_ent_flags, SCX_TASK_QUEUED)))
+		return; /* it goes on: nothing waits for this CPU in particular */
+	if (take_foreign(&here))
+		return;
+elsewhere:
+	if (nr_domains <= 1)
+		return;
+	bpf_for(i, 1, nr_domains) {
+		u32 d = domain + i >= nr_domains ? domain + i - nr_domains : domain + i;
+
+		if (scx_bpf_dsq_nr_queued(QUEUE_OTHERS(d)) > 0 && kernel_move_to_local(QUEUE_OTHERS(d)))
+			return;
+	}
+}
+
+/* ---- running --------------------------------------------------------------- */
+
+void BPF_STRUCT_OPS(tactus_running, struct task_struct *p)
+{
+	s32 cpu = scx_bpf_task_cpu(p);
+	struct tactus_cpu_state *cs = cpu_state_at(cpu);
+	struct tactus_cpu *c = cpu_at(cpu);
+	struct tactus_task *t = known(p);
+	struct tactus_domain *dom = c ? domain_at(c->domain) : NULL;
+	u64 vtime, now = bpf_ktime_get_ns();
+
+	count(running);
+	if (!cs || !dom)
+		return;
+	if (!t) {
+		vtime = p->scx.dsq_vtime;
+		cs->priority = TACTUS_PRIORITY_NORMAL;
+		cs->managed = 0;
+	} else {
+		waiting_ends(t);
+		vtime = t->vtime;
+		t->run_start_ns = now;
+		t->unreported_wait_ns += now - t->waiting_since_ns;
+		if (t->last_cpu != cpu) {
+			t->migrations++;
+			t->last_cpu = cpu;
+			count(migrations);
+		}
+		t->running = 1;
+		cs->priority = t->priority;
+		cs->managed = 1;
+	}
+	cs->vtime = vtime;
+	cs->start_ns = now;
+	if (tactus_before(dom->vtime_now, vtime))
+		dom->vtime_now = vtime;
+}
+
+/* Pass on what a worker's page says: tasks present, then records of finished tasks. */
+static __always_inline void drain(struct task_struct *p, struct tactus_task *t, u32 stopped, u64 now)
+{
+	struct tactus_worker *w = bpf_task_storage_get(&tactus_workers, p, 0, 0);
+	struct tactus_pool_conf *conf;
+	u32 pool;
+
+	if (!w)
+		return;
+	pool = w->pool & (TACTUS_MAX_POOLS - 1);
+	conf = bpf_map_lookup_elem(&tactus_pools, &pool);
+	if (!conf || conf->serial != t->serial)
+		return;
+	account_present(w, t, conf, now);
+	if (report(p, w, t, stopped, now))
+		report(p, w, t, 0, now);
+}
+
+static __always_inline void charge(struct task_struct *p, struct tactus_task *t, u64 now)
+{
+	u64 ran = now - t->run_start_ns;
+	u32 weight = p->scx.weight ? p->scx.weight : 100;
+
+	t->run_start_ns = now;
+	t->unreported_run_ns += ran;
+	t->vtime += ran * 100 / weight;
+}
+
+void BPF_STRUCT_OPS(tactus_stopping, struct task_struct *p, bool runnable)
+{
+	struct tactus_task *t = known(p);
+	struct tactus_cpu_state *cs = cpu_state_at(scx_bpf_task_cpu(p));
+	u64 now = bpf_ktime_get_ns();
+
+	if (cs) {
+		if (!t) {
+			u32 weight = p->scx.weight ? p->scx.weight : 100;
+			u64 ran = cs->start_ns ? now - cs->start_ns : 0;
+
+			kernel_set_vtime(p, p->scx.dsq_vtime + ran * 100 / weight);
+		}
+		cs->start_ns = 0;
+	}
+	if (!t || !t->running)
+		return;
+	t->running = 0;
+	charge(p, t, now);
+	if (runnable) {
+		t->preemptions++;
+		t->waiting_since_ns = now;
+	}
+	drain(p, t, runnable ? 2 : 1, now);
+}
+
+void BPF_STRUCT_OPS(tactus_tick, struct task_struct *p)
+{
+	struct tactus_task *t = known(p);
+	u64 now;
+
+	if (!t || !t->running)
+		return;
+	now = bpf_ktime_get_ns();
+	charge(p, t, now);
+	drain(p, t, 0, now);
+}
+
+/* ---- life of a task and of the scheduler ------------------------------------ */
+
+void BPF_STRUCT_OPS(tactus_enable, struct task_struct *p)
+{
+	struct tactus_cpu *c = cpu_at(scx_bpf_task_cpu(p));
+	struct tactus_domain *dom = c ? domain_at(c->domain) : NULL;
+
+	if (dom)
+		kernel_set_vtime(p, dom->vtime_now);
+}
+
+void BPF_STRUCT_OPS(tactus_exit_task, struct task_struct *p, struct scx_exit_task_args *args)
+{
+	struct tactus_task *t = known(p);
+	struct tactus_worker *w;
+	struct tactus_pool_state *state;
+	struct tactus_pool_conf *conf;
+	struct tactus_domain *dom;
+	u32 pool;
+
+	if (!t)
+		return;
+	waiting_ends(t);
+	t->epoch = 0;
+	w = bpf_task_storage_get(&tactus_workers, p, 0, 0);
+	if (!w)
+		return;
+	pool = w->pool & (TACTUS_MAX_POOLS - 1);
+	conf = bpf_map_lookup_elem(&tactus_pools, &pool);
+	state = bpf_map_lookup_elem(&tactus_pool_state, &pool);
+	if (!conf || !state || state->serial != t->serial)
+		return;
+	/* the last worker takes with it what the pool never finished */
+	if (__sync_fetch_and_add(&state->alive, -1) == 1) {
+		s64 left = __sync_lock_test_and_set(&state->present, 0);
+
+		dom = domain_at(conf->home_domain);
+		if (dom)
+			area_add(dom, -tactus_present_clamp(left, state->workers), bpf_ktime_get_ns());
+	}
+}
+
+static int make_queue(u64 id)
+{
+	int err = scx_bpf_create_dsq(id, -1);
+
+	return err;
+}
+
+static __noinline int make_place_mask(u32 k)
+{
+	u32 key = k & (TACTUS_MAX_PLACES - 1), cpu;
+	struct tactus_place *place = place_at(key);
+	struct tactus_place_mask *pm = bpf_map_lookup_elem(&tactus_place_masks, &key);
+	struct bpf_cpumask *mask, *old;
+
+	if (!place || !pm)
+		return -1;
+	mask = bpf_cpumask_create();
+	if (!mask)
+		return -1;
+	bpf_for(cpu, 0, nr_cpus) {
+		u32 word = (cpu / 64) & (TACTUS_MAX_CPUS / 64 - 1);
+
+		if (place->cpus[word] >> (cpu % 64) & 1)
+			bpf_cpumask_set_cpu(cpu, mask);
+	}
+	old = bpf_kptr_xchg(&pm->mask, mask);
+	if (old)
+		bpf_cpumask_release(old);
+	return 0;
+}
+
+s32 BPF_STRUCT_OPS_SLEEPABLE(tactus_init)
+{
+	u32 i, cores_seen = 0;
+	int err;
+
+	nr_cpus = scx_bpf_nr_cpu_ids();
+	if (nr_cpus > TACTUS_MAX_CPUS)
+		return -7; /* E2BIG: more CPUs than this build knows */
+	epoch = bpf_ktime_get_ns() | 1;
+	bpf_for(i, 0, nr_cpus) {
+		struct tactus_cpu *c = cpu_at(i);
+
+		err = make_queue(QUEUE_CPU(i));
+		if (err)
+			return err;
+		if (c && c->present && c->core != i)
+			cores_seen++;
+	}
+	has_smt = cores_seen > 0;
+	bpf_for(i, 0, TACTUS_MAX_PLACES) {
+		struct tactus_place *place = place_at(i);
+
+		if (!place || !place->nr_cpus)
+			break;
+		nr_places = i + 1;
+		err = make_queue(QUEUE_PLACE(i));
+		if (err)
+			return err;
+		if (place->nr_cpus > 1) {
+			err = make_place_mask(i);
+			if (err)
+				return err;
+		}
+	}
+	bpf_for(i, 0, TACTUS_MAX_DOMAINS) {
+		struct tactus_domain *dom = domain_at(i);
+		u32 key = i & (TACTUS_MAX_DOMAINS - 1);
+		struct tactus_timer *timer = bpf_map_lookup_elem(&tactus_timers, &key);
+
+		if (!dom || !timer || !dom->nr_cpus)
+			break;
+		nr_domains = i + 1;
+		dom->present = 0;
+		dom->moment = 0;
+		dom->nr_waiting = 0;
+		dom->nr_held = 0;
+		dom->late_places = 0;
+		dom->late_held = 0;
+		dom->changes_ended = dom->changes_begun;
+		err = make_queue(QUEUE_HELD(i));
+		if (!err)
+			err = make_queue(QUEUE_OTHERS(i));
+		if (err)
+			return err;
+		bpf_timer_init(&timer->timer, &tactus_timers, 1 /* CLOCK_MONOTONIC */);
+		bpf_timer_set_callback(&timer->timer, domain_timer);
+	}
+	bpf_for(i, 0, TACTUS_MAX_POOLS) {
+		u32 key = i & (TACTUS_MAX_POOLS - 1);
+		struct tactus_pool_state *state = bpf_map_lookup_elem(&tactus_pool_state, &key);
+
+		if (state) {
+			state->serial = 0;
+			state->present = 0;
+			state->alive = 0;
+		}
+	}
+	return nr_places && nr_domains ? 0 : -61; /* ENODATA: the loader wrote no topology */
+}
+
+void BPF_STRUCT_OPS(tactus_exit_op, struct scx_exit_info *ei)
+{
+	u32 zero = 0;
+	struct tactus_exit *e = bpf_map_lookup_elem(&tactus_exit, &zero);
+
+	if (!e)
+		return;
+	e->time_ns = bpf_ktime_get_ns();
+	e->code = ei->exit_code;
+	bpf_probe_read_kernel_str(e->reason, sizeof(e->reason), ei->reason);
+	bpf_probe_read_kernel_str(e->message, sizeof(e->message), ei->msg);
+	e->kind = ei->kind;
+}
+
+void BPF_STRUCT_OPS(tactus_dump, struct scx_dump_ctx *dctx)
+{
+	u32 i;
+
+	bpf_for(i, 0, nr_domains) {
+		struct tactus_domain *dom = domain_at(i);
+
+		if (dom)
+			kernel_dump("tactus domain %llu: waiting %lld held %lld present %lld lost %llu",
+				    i, dom->nr_waiting, dom->nr_held, dom->present, dom->lost);
+	}
+}
+
+void BPF_STRUCT_OPS(tactus_dump_task, struct scx_dump_ctx *dctx, struct task_struct *p)
+{
+	struct tactus_task *t = known(p);
+
+	if (t)
+		kernel_dump("tactus: slot %llu queued %llu priority %llu waited %llu ns", t->slot,
+			    t->queued, t->priority, bpf_ktime_get_ns() - t->waiting_since_ns);
+}
+
+SEC(".struct_ops.link")
+struct sched_ext_ops tactus_ops = {
+	.select_cpu = (void *)tactus_select_cpu,
+	.enqueue = (void *)tactus_enqueue,
+	.dispatch = (void *)tactus_dispatch,
+	.tick = (void *)tactus_tick,
+	.running = (void *)tactus_running,
+	.stopping = (void *)tactus_stopping,
+	.enable = (void *)tactus_enable,
+	.exit_task = (void *)tactus_exit_task,
+	.init = (void *)tactus_init,
+	.exit = (void *)tactus_exit_op,
+	.dump = (void *)tactus_dump,
+	.dump_task = (void *)tactus_dump_task,
+	.timeout_ms = 30000,
+	.name = "tactus",
+};
