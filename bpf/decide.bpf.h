@@ -401,7 +401,8 @@ static __noinline bool decide_take(struct tactus_task *t, u32 place, u64 now,
 	place &= TACTUS_MAX_PLACES - 1;
 	d->legal = 1ull << place;
 	d->hold_legal = true;
-	d->waiting = dom->nr_waiting > 0 ? dom->nr_waiting : 0;
+	/* others that wait: it is counted itself, and at moment (a) it is not yet */
+	d->waiting = dom->nr_waiting > 1 ? dom->nr_waiting - 1 : 0;
 	d->bank = control->bank & 1;
 	key = d->bank * TACTUS_MAX_SLOTS + (t->slot & (TACTUS_MAX_SLOTS - 1));
 	cc = bpf_map_lookup_elem(&tactus_classes, &key);

@@ -13,6 +13,7 @@
 
 #include "config.h"
 
+
 #include <tactus/abi/decision_map.h>
 #include <tactus/abi/event.h>
 
