@@ -9,6 +9,7 @@ from slots import ARMS, CLASSES
 
 ARM_NAMES = {"eevdf": "eevdf (kernel default)", "fallback": "fallback (heuristic)", "random": "random places",
              "learned": "learned"}
+WIDTH = 540  # of a chart of which two stand side by side
 METRIC_NAMES = {"latency_p50_ms": "audio latency, median", "latency_p99_ms": "audio latency, 99th percentile",
                 "deadline_miss_ratio": "audio deadlines missed", "throughput_per_s": "loading throughput",
                 "cost": "cost: weighted tasks present"}
@@ -33,7 +34,7 @@ def latency_distribution(result):
     curves = {arm: points for arm, points in result["latency_quantiles_ms"].items() if points}
     if not curves:
         return absent("The work load reported no distribution; the table above has the quantiles per slot.")
-    width, height, left, top, right, bottom = 720, 400, 64, 36, 700, 340
+    width, height, left, top, right, bottom = 1000, 440, 56, 36, 980, 390
     deadline = result.get("deadline_ms")
     values = [p[k] for points in curves.values() for p in points for k in ("lo", "hi")] + ([deadline] if deadline else [])
     y = svg.Log(*log_bounds(values), bottom, top)
@@ -60,8 +61,8 @@ def latency_distribution(result):
 
 def rounds_strip(result, metric, unit):
     """One dot per round and arm, with the median and its interval: shows the spread as it was."""
-    rounds, width, left, right = result["rounds"], 720, 170, 700
-    height, top = 40 + 46 * len(ARMS) + 44, 20
+    rounds, width, left, right = result["rounds"], WIDTH, 74, WIDTH - 14
+    height, top = 20 + 46 * len(ARMS) + 48, 12
     bottom = top + 46 * len(ARMS)
     values = [slot[metric] for r in rounds for slot in r["slots"].values()]
     if min(values) > 0 and max(values) / min(values) > 6:
@@ -71,7 +72,7 @@ def rounds_strip(result, metric, unit):
         room = (high - low) * 0.06 or abs(high) * 0.06 or 1
         x = svg.Linear(max(0, low - room) if low >= 0 else low - room, high + room, left, right)
     parts = []
-    for value in x.ticks(6):
+    for value in x.ticks(5):
         parts.append(svg.line(x(value), top, x(value), bottom, "grid"))
         parts.append(svg.text(x(value), bottom + 18, svg.short(value), "middle", "tick"))
     parts.append(svg.text((left + right) / 2, bottom + 38, f"{METRIC_NAMES[metric]}, {unit}", "middle", "label"))
@@ -97,7 +98,7 @@ def learning_curve(result, metric, unit):
     points = [p for p in result["learning"]["curve"] if p.get("completions") is not None]
     if len(points) < 2:
         return absent("The learning phase left fewer than two points.")
-    width, height, left, top, right, bottom = 720, 360, 64, 36, 560, 300
+    width, height, left, top, right, bottom = WIDTH, 320, 46, 36, WIDTH - 136, 270
     levels = {arm: result["summary"][arm][metric] for arm in ("eevdf", "fallback", "learned")}
     values = [p[metric] for p in points] + [v for found in levels.values() for v in (found["lo"], found["hi"])]
     y = svg.Linear(0, max(values) * 1.06, bottom, top)
@@ -110,7 +111,7 @@ def learning_curve(result, metric, unit):
         parts.append(svg.tag("rect", x=left, y=y(found["hi"]), width=right - left, height=max(1.0, y(found["lo"]) - y(found["hi"])),
                              klass=f"level {arm}", tip=tip))
         parts.append(svg.line(left, y(found["median"]), right, y(found["median"]), f"median dashed {arm}"))
-        labels.append([y(found["median"]), arm, f"{arm}{' afterwards' if arm == 'learned' else ''} {svg.number(found['median'])}"])
+        labels.append([y(found["median"]), arm, f"{arm}{' after' if arm == 'learned' else ''} {svg.number(found['median'])}"])
     labels.sort()
     for lower, upper in zip(labels, labels[1:]):  # keep names apart where levels meet
         upper[0] = max(upper[0], lower[0] + 17)
@@ -139,11 +140,11 @@ def placement_heat_maps(result):
     names = [c for c in CLASSES if any(c in shares for shares in placement.values())]
     names += sorted({c for shares in placement.values() for c in shares} - set(names))
     columns = cpu_names(result, cpus)
-    cell_w, cell_h, left, top = max(34, min(64, 260 // cpus)), 38, 70, 30
+    cell_w, cell_h, left, top = max(34, min(54, 200 // cpus)), 38, 62, 30
     width, height = left + cell_w * cpus + 6, top + cell_h * len(names) + 30
     maps = []
     for arm in ARMS:
-        parts = [svg.text(left, 16, ARM_NAMES[arm], klass=f"title {arm}")]
+        parts = [svg.text(0, 16, ARM_NAMES[arm], klass=f"title {arm}")]
         for row, name in enumerate(names):
             y = top + cell_h * row
             parts.append(svg.text(left - 8, y + cell_h / 2 + 4, name, "end", "label"))
@@ -177,7 +178,7 @@ def ratio_forest(result):
                 rows.append((other, metric, found, target))
     if not rows:
         return absent("No ratio is defined.")
-    width, left, right, step = 720, 250, 640, 28
+    width, left, right, step = 1000, 250, 900, 28
     height = 30 + step * len(rows) + 14 * 2 + 46
     low, high = log_bounds([v for _, _, f, t in rows for v in (f["lo"], f["hi"], t["bound"] if t else 1)] + [0.9, 1.1], 1.08)
     x = svg.Log(low, high, left, right)
@@ -215,7 +216,7 @@ def agent_cost(result):
     shares = [(k, v) for k, v in result["agent"]["cpu_share_of_one"].items() if v is not None]
     if not shares:
         return absent("The agent's CPU time was not recorded.")
-    width, left, right, step = 720, 170, 640, 34
+    width, left, right, step = 1000, 150, 900, 34
     height = 24 + step * len(shares) + 46
     bottom = height - 46
     x = svg.Linear(0, max(v for _, v in shares) * 100 * 1.05 or 1, left, right)

@@ -43,8 +43,8 @@ def path(points, klass, **attributes):
 
 
 def figure(width, height, content, label):
-    """A drawing that scales with the page and has a name for screen readers."""
-    return tag("svg", content, viewBox=f"0 0 {width} {height}", role="img", aria_label=label,
+    """A drawing that shrinks with the page, does not grow beyond its size, and has a name for screen readers."""
+    return tag("svg", content, viewBox=f"0 0 {width} {height}", role="img", aria_label=label, style=f"max-width:{width}px",
                xmlns="http://www.w3.org/2000/svg")
 
 
@@ -133,5 +133,5 @@ def axes(x, y, left, top, right, bottom, x_label, y_label, x_format=short, y_for
     parts.append(line(left, bottom, right, bottom, "axis"))
     parts.append(text((left + right) / 2, bottom + 38, x_label, "middle", "label"))
     if y_label:
-        parts.append(text(left - 8, top - 12, y_label, "start" if left < 40 else "middle", "label"))
+        parts.append(text(0, top - 14, y_label, "start", "label"))
     return "".join(parts)
