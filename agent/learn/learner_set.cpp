@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The learner set of api.h: ties assembly (segments.h), the queue, the step
+// (step.h) on the shared parameters, and the compilation of rows together.
+//
+// Locks, in the order in which they may be taken: a domain's mutex, then the
+// queue's, then stats_mutex_. Learners hold none while they compute.
+#include "api.h"
+
+#include "checkpoint.h"
+#include "clone.h"
+#include "rows.h"
+#include "segment_queue.h"
+#include "segments.h"
+#include "shared_parameters.h"
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <thread>
+
+namespace tactus::learn {
+namespace {
+
+// Sums of one learner's steps until it has `accumulate` of them.
+struct learner_thread_state {
+	learner_step<float> step;
+	weights<float> theta = weights<float>::Zero();
+	weights<float> gradient = weights<float>::Zero();
+	step_report report;
+	int segments = 0;
+};
+
+// Exponential means for figures, over about 200 updates.
+constexpr double k_figure_step = 0.005;
+
+} // namespace
+
+struct learner_set::impl {
+	explicit impl(learner_config const& c) : config(c), history(c.kept_versions), queue(c.queue_segments)
+	{
+		weights<float> theta;
+		initial_weights(config.seed, theta.data());
+		clone_fallback(config, theta.data());
+		shared.set(theta.data(), nullptr);
+		prior = std::make_shared<weights<float> const>(theta);
+		start_weights = prior;
+		for (int i = 0; i < TACTUS_MAX_DOMAINS; ++i)
+			domains.push_back(std::make_unique<domain>(config, history));
+	}
+
+	struct domain {
+		domain(learner_config const& c, version_history const& h) : assembler(c, h) {}
+		std::mutex mutex;
+		domain_assembler assembler;
+	};
+
+	void take(std::uint8_t which, std::uint64_t sequence, decision const* d);
+	void learn(learner_thread_state& state, segment const& s);
+	void apply(learner_thread_state& state, schedule const& now);
+	void run();
+	void note(step_report const& r, double norm, bool applied);
+
+	learner_config const config;
+	shared_parameters shared;
+	version_history history;
+	segment_queue queue;
+	std::vector<std::unique_ptr<domain>> domains;
+	std::vector<std::jthread> threads;
+	learner_thread_state inline_state; // of submit without threads
+	std::mutex inline_mutex;
+	std::deque<weights<float>> lag_snapshots;
+
+	std::atomic<bool> learning{true};
+	std::atomic<int> nr_threads{0};
+	std::atomic<std::uint64_t> decisions_seen{0}, decisions_trained{0}, updates{0}, segments_dropped{0};
+	std::atomic<double> service_time_ns{0};
+	// Mean square of A with its count, for the running RMS.
+	std::atomic<double> mean_square_advantage{0};
+	std::atomic<std::uint64_t> updates_of_advantage{0};
+
+	mutable std::mutex stats_mutex; // prior, start_weights, figures
+	std::shared_ptr<weights<float> const> prior, start_weights;
+	learner_stats figures;
+	double mean_error = 0, mean_target = 0, mean_target_square = 0;
+	std::uint64_t figure_count = 0;
+
+	// Of compile, by its one thread.
+	weights<float> compile_theta;
+	evaluation<float> compile_pi;
+	std::vector<std::uint16_t> last_rows; // slots x situations x cdf, once a slot was compiled
+	std::array<int, k_max_slots> last_places{};
+};
+
+learner_set::learner_set(learner_config const& config)
+{
+	config.validate();
+	impl_ = std::make_unique<impl>(config);
+}
+
+learner_set::~learner_set()
+{
+	stop();
+}
+
+void learner_set::start(int nr_threads)
+{
+	stop();
+	impl_->queue.open();
+	impl_->nr_threads = std::max(0, nr_threads);
+	for (int i = 0; i < nr_threads; ++i)
+		impl_->threads.emplace_back([p = impl_.get()] { p->run(); });
+}
+
+void learner_set::stop()
+{
+	impl_->queue.close();
+	impl_->threads.clear(); // joins
+	impl_->nr_threads = 0;
+}
+
+void learner_set::submit(decision const& d)
+{
+	impl_->decisions_seen.fetch_add(1, std::memory_order_relaxed);
+	impl_->take(d.domain, d.sequence, &d);
+}
+
+void learner_set::skip(std::uint8_t domain, std::uint64_t sequence)
+{
+	impl_->take(domain, sequence, nullptr);
+}
+
+void learner_set::impl::take(std::uint8_t which, std::uint64_t sequence, decision const* d)
+{
+	domain& dom = *domains[which % TACTUS_MAX_DOMAINS];
+	std::scoped_lock lock(dom.mutex);
+	if (!learning.load(std::memory_order_relaxed))
+		return;
+	dom.assembler.event(sequence, d, service_time_ns.load(std::memory_order_relaxed), [&](segment&& s) {
+		if (nr_threads.load(std::memory_order_relaxed) == 0) {
+			std::scoped_lock one_at_a_time(inline_mutex);
+			learn(inline_state, s);
+		} else if (!queue.push(std::move(s))) {
+			segments_dropped.fetch_add(1, std::memory_order_relaxed);
+		}
+	});
+}
+
+void learner_set::impl::run()
+{
+	learner_thread_state state;
+	while (auto s = queue.take()) {
+		learn(state, *s);
+		queue.done();
+	}
+}
+
+void learner_set::impl::learn(learner_thread_state& state, segment const& s)
+{
+	schedule const now = schedule_at(config, double(decisions_trained.load(std::memory_order_relaxed)));
+	std::shared_ptr<weights<float> const> prior_now;
+	if (now.kappa > 0) {
+		std::scoped_lock lock(stats_mutex);
+		prior_now = prior;
+	}
+	shared.snapshot(state.theta.data());
+	if (config.emulate_lag_updates > 0 && &state == &inline_state) {
+		lag_snapshots.push_back(state.theta);
+		if (int(lag_snapshots.size()) > config.emulate_lag_updates + 1)
+			lag_snapshots.pop_front();
+		state.theta = lag_snapshots.front();
+	}
+	double const square = mean_square_advantage.load(std::memory_order_relaxed);
+	float const rms = updates_of_advantage.load(std::memory_order_relaxed) ? float(std::sqrt(square) + 1e-6) : 1.0f;
+	state.step.gradient(config, now, state.theta.data(), prior_now ? prior_now->data() : nullptr, rms, s,
+			    state.gradient.data(), state.report);
+	decisions_trained.fetch_add(std::uint64_t(s.n()), std::memory_order_relaxed);
+	if (++state.segments >= config.accumulate)
+		apply(state, now);
+}
+
+void learner_set::impl::apply(learner_thread_state& state, schedule const& now)
+{
+	state.gradient /= float(state.segments);
+	double const norm = double(state.gradient.norm());
+	bool const finite = std::isfinite(norm);
+	if (finite) {
+		if (norm > config.gradient_clip)
+			state.gradient *= float(config.gradient_clip / norm);
+		shared.apply(state.gradient.data(), now.learning_rate, config.rms_decay, config.rms_epsilon);
+		updates.fetch_add(1, std::memory_order_relaxed);
+	}
+	if (finite && state.report.policy_terms > 0) {
+		double const square = state.report.sum_square_advantage / state.report.policy_terms;
+		auto const count = updates_of_advantage.fetch_add(1, std::memory_order_relaxed) + 1;
+		double const step = std::max(config.advantage_step, 1.0 / double(count));
+		double const old = mean_square_advantage.load(std::memory_order_relaxed);
+		mean_square_advantage.store(old + step * (square - old), std::memory_order_relaxed);
+	}
+	note(state.report, norm, finite);
+	state.gradient.setZero();
+	state.report = {};
+	state.segments = 0;
+}
+
+void learner_set::impl::note(step_report const& r, double norm, bool applied)
+{
+	std::scoped_lock lock(stats_mutex);
+	if (!applied) {
+		++figures.bad_updates;
+		return;
+	}
+	double const step = std::max(k_figure_step, 1.0 / double(++figure_count));
+	auto mean = [&](double& m, double x) { m += step * (x - m); };
+	mean(figures.gradient_norm, norm);
+	mean(mean_error, r.sum_square_error / r.n);
+	mean(mean_target, r.sum_target / r.n);
+	mean(mean_target_square, r.sum_square_target / r.n);
+	double const variance = mean_target_square - mean_target * mean_target;
+	figures.value_loss = mean_error;
+	figures.explained_variance = variance > 1e-12 ? 1 - mean_error / variance : 0;
+	if (r.policy_terms) {
+		mean(figures.entropy, r.sum_entropy / r.policy_terms);
+		mean(figures.clipped_ratio, double(r.ratios_clipped) / r.policy_terms);
+		mean(figures.mean_ratio, r.sum_ratio / r.policy_terms);
+		mean(figures.kl_prior, r.sum_kl_prior / r.policy_terms);
+	}
+	if (r.hold_legal)
+		mean(figures.hold_ratio, double(r.held) / r.hold_legal);
+}
+
+void learner_set::set_learning(bool on)
+{
+	impl& p = *impl_;
+	for (auto& d : p.domains) {
+		std::scoped_lock lock(d->mutex);
+		p.learning.store(on, std::memory_order_relaxed);
+		d->assembler.reset();
+	}
+	if (!on)
+		p.queue.drain();
+}
+
+bool learner_set::learning() const noexcept
+{
+	return impl_->learning.load(std::memory_order_relaxed);
+}
+
+void learner_set::set_service_time_ns(double mean_ns) noexcept
+{
+	impl_->service_time_ns.store(std::isfinite(mean_ns) && mean_ns > 0 ? mean_ns : 0, std::memory_order_relaxed);
+}
+
+void learner_set::compile(std::shared_ptr<policy_inputs const> inputs, row_sink& sink)
+{
+	if (!inputs || inputs->version == 0 || inputs->nr_places < 1 || inputs->nr_places > k_max_places)
+		throw std::invalid_argument("learner: inputs need a version and 1 to 64 places");
+	impl& p = *impl_;
+	int const nr_places = inputs->nr_places;
+	auto contexts = std::make_shared<version_contexts>();
+	contexts->version = inputs->version;
+	for (unsigned slot = 0; slot < unsigned(k_max_slots); ++slot)
+		if (inputs->classes[slot].in_use)
+			contexts->slot[slot] = encode(*inputs, slot, p.config);
+	{
+		policy_inputs nobody;
+		nobody.nr_places = nr_places;
+		nobody.state = inputs->state;
+		contexts->slot[k_max_slots] = encode(nobody, 0, p.config);
+	}
+	p.shared.snapshot(p.compile_theta.data());
+
+	constexpr std::size_t row_size = TACTUS_MAX_PLACES;
+	constexpr std::size_t slot_size = TACTUS_NR_SITUATIONS * row_size;
+	if (p.last_rows.empty())
+		p.last_rows.resize(k_max_slots * slot_size);
+	double sum_kl = 0;
+	int rows_compared = 0;
+	batch b;
+	std::vector<float> z(std::size_t(nr_places) + 1);
+	std::vector<double> probability(z.size());
+	std::array<tactus_row, TACTUS_NR_SITUATIONS> rows;
+	for (unsigned slot = 0; slot < unsigned(k_max_slots); ++slot) {
+		class_inputs const& c = inputs->classes[slot];
+		if (!c.in_use) {
+			p.last_places[slot] = 0;
+			continue;
+		}
+		context const& x = contexts->slot[slot];
+		// Only tiers that this class has can be idle; the kernel never forms
+		// another situation, so the others share the row of what is left of them.
+		unsigned existing = 7u << 4;
+		for (int i = 0; i < nr_places; ++i)
+			existing |= 1u << x.tier[i];
+		b.clear();
+		b.contexts.push_back(&x);
+		std::array<int, TACTUS_NR_SITUATIONS> column;
+		for (unsigned s = 0; s < TACTUS_NR_SITUATIONS; ++s) {
+			if ((s & existing) == s) {
+				column[s] = b.size();
+				b.add(0, s);
+			} else {
+				column[s] = column[s & existing]; // a smaller number: already there
+			}
+		}
+		p.compile_pi.forward(p.compile_theta.data(), b);
+		for (int i = 0; i < b.size(); ++i) {
+			auto const places = p.compile_pi.place_logits(i);
+			std::copy(places.begin(), places.end(), z.begin());
+			z.back() = p.compile_pi.hold_logit(i);
+			row_distribution(z, double(x.floor), probability);
+			tactus_row& row = rows[std::size_t(i)];
+			row = {};
+			float const confidence = std::isfinite(c.confidence) ? std::clamp(c.confidence, 0.0f, 1.0f) : 0;
+			row.confidence = std::uint16_t(std::lround(confidence * 65535));
+			row.slice_10us = c.slice_10us;
+			quantise(probability, row.cdf);
+			std::uint16_t* last = p.last_rows.data() + slot * slot_size + b.situation[std::size_t(i)] * row_size;
+			if (p.last_places[slot] == nr_places) {
+				sum_kl += row_kl(last, row.cdf, nr_places);
+				++rows_compared;
+			}
+			std::copy_n(row.cdf, row_size, last);
+		}
+		p.last_places[slot] = nr_places;
+		for (unsigned s = 0; s < TACTUS_NR_SITUATIONS; ++s)
+			sink.put(slot, s, rows[std::size_t(column[s])]);
+	}
+	p.history.add(std::move(contexts));
+	std::scoped_lock lock(p.stats_mutex);
+	++p.figures.compiles;
+	if (rows_compared)
+		p.figures.kl_rows = sum_kl / rows_compared;
+}
+
+std::vector<double> learner_set::distribution(policy_inputs const& inputs, unsigned slot, unsigned situation) const
+{
+	context const x = encode(inputs, slot, impl_->config);
+	weights<float> theta;
+	impl_->shared.snapshot(theta.data());
+	batch b;
+	b.contexts.push_back(&x);
+	b.add(0, situation);
+	evaluation<float> pi;
+	pi.forward(theta.data(), b);
+	std::vector<float> z(pi.place_logits(0).begin(), pi.place_logits(0).end());
+	z.push_back(pi.hold_logit(0));
+	std::vector<double> out(z.size());
+	row_distribution(z, double(x.floor), out);
+	return out;
+}
+
+learner_stats learner_set::stats() const
+{
+	impl const& p = *impl_;
+	learner_stats s;
+	weights<float> theta;
+	p.shared.snapshot(theta.data());
+	std::shared_ptr<weights<float> const> start;
+	{
+		std::scoped_lock lock(p.stats_mutex);
+		s = p.figures;
+		start = p.start_weights;
+	}
+	s.decisions_seen = p.decisions_seen.load(std::memory_order_relaxed);
+	s.decisions_trained = p.decisions_trained.load(std::memory_order_relaxed);
+	s.updates = p.updates.load(std::memory_order_relaxed);
+	s.segments_dropped = p.segments_dropped.load(std::memory_order_relaxed);
+	s.advantage_rms = std::sqrt(p.mean_square_advantage.load(std::memory_order_relaxed));
+	std::uint64_t busiest = 0;
+	for (auto& d : p.domains) {
+		std::scoped_lock lock(d->mutex);
+		assembly_counts const& c = d->assembler.counts();
+		s.sequence_gaps += c.gaps;
+		s.bad_costs += c.bad_costs;
+		s.unknown_versions += c.unknown_versions;
+		s.untrusted += c.untrusted;
+		stream_figures const f = d->assembler.figures();
+		if (f.count > busiest) {
+			busiest = f.count;
+			s.eta = f.eta;
+			s.scale = f.scale;
+			s.mean_gap_ns = f.mean_gap_ns;
+		}
+	}
+	double service = p.config.service_time_ns > 0 ? p.config.service_time_ns
+						      : p.service_time_ns.load(std::memory_order_relaxed);
+	if (service <= 0)
+		service = s.mean_gap_ns;
+	s.discount_rate = service > 0 ? p.config.discount_beta / service : 0;
+	schedule const now = schedule_at(p.config, double(s.decisions_trained));
+	s.learning_rate = now.learning_rate;
+	s.entropy_weight = now.h;
+	s.prior_weight = now.kappa;
+	for (block const& b : k_blocks) {
+		auto const w = theta.segment(b.offset, b.size());
+		s.layers.push_back({b.name, double(w.norm()), double((w - start->segment(b.offset, b.size())).norm())});
+	}
+	return s;
+}
+
+void learner_set::save(std::string const& path) const
+{
+	impl const& p = *impl_;
+	checkpoint c;
+	c.theta.resize(k_nr_weights);
+	c.squares.resize(k_nr_weights);
+	p.shared.snapshot(c.theta.data());
+	p.shared.snapshot_squares(c.squares.data());
+	{
+		std::scoped_lock lock(p.stats_mutex);
+		c.prior.assign(p.prior->data(), p.prior->data() + k_nr_weights);
+	}
+	c.decisions_trained = p.decisions_trained.load(std::memory_order_relaxed);
+	c.updates = p.updates.load(std::memory_order_relaxed);
+	c.mean_square_advantage = p.mean_square_advantage.load(std::memory_order_relaxed);
+	c.updates_of_advantage = p.updates_of_advantage.load(std::memory_order_relaxed);
+	write_checkpoint(path, c);
+}
+
+void learner_set::load(std::string const& path)
+{
+	checkpoint const c = read_checkpoint(path);
+	impl& p = *impl_;
+	p.shared.set(c.theta.data(), c.squares.data());
+	p.decisions_trained = c.decisions_trained;
+	p.updates = c.updates;
+	p.mean_square_advantage = c.mean_square_advantage;
+	p.updates_of_advantage = c.updates_of_advantage;
+	std::scoped_lock lock(p.stats_mutex);
+	p.prior = std::make_shared<weights<float> const>(Eigen::Map<weights<float> const>(c.prior.data()));
+	p.start_weights = std::make_shared<weights<float> const>(Eigen::Map<weights<float> const>(c.theta.data()));
+}
+
+} // namespace tactus::learn

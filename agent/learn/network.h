@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The actor-critic network: layout of its weights, forward pass, analytic
+// backward pass. Templated on the scalar: float in operation, double where
+// gradients are checked. Relies on Eigen; knows nothing of learning, rows or
+// decisions.
+//
+//   trunk   H = tanh(Wx x + Ws s + b)              64; x, s below
+//   place   U = Wh H + b'                          16
+//           T_p = tanh(U + Wf f_p + i_p Wi [1; f_p])
+//           logit_p = wo . T_p + [f_p; i_p]' B z
+//   hold    logit_hold = wh . H + wz . z
+//   critic  V = vh . H + vz . z
+//
+//   x    context: machine state and task features, with their absent marks   96
+//   s    situation: idle bits of the 4 tiers, waiting steps as a thermometer  11
+//   z    [1; s; task features, weight, deadline]                             30
+//   f_p  the place's own features                                            12
+//   i_p  1 when the tier of the place has an idle CPU in this situation
+//
+// The bilinear term B lets the situation reach the score of a place without a
+// hidden layer between, so that "queue here when many wait, if the place is
+// slow" takes hundreds of decisions to learn and not tens of thousands. Any
+// number of places; the weights do not depend on it.
+//
+// What depends only on the context (Wx x, Wf f_p, ..) is computed once per
+// context and not per decision: a segment of 32 decisions has a handful.
+#pragma once
+
+#include "api.h"
+
+#include <Eigen/Core>
+
+#include <span>
+
+namespace tactus::learn {
+
+inline constexpr int k_trunk = 64;
+inline constexpr int k_head = 16;
+inline constexpr int k_context = 2 * (k_state_size + k_task_size);
+inline constexpr int k_situation = TACTUS_MAX_TIERS + 7;
+inline constexpr int k_task_z = k_task_size + 2;
+inline constexpr int k_z = 1 + k_situation + k_task_z;
+inline constexpr int k_place_i = k_place_size + 1;
+
+// The features one class has in one version of the rows.
+struct context {
+	int nr_places = 0;
+	bool in_use = false;
+	float floor = 0; // e of the rows compiled from it
+	Eigen::Matrix<float, k_context, 1> x;
+	Eigen::Matrix<float, k_task_z, 1> task;
+	Eigen::Matrix<float, k_place_size, Eigen::Dynamic> place;
+	std::array<std::uint8_t, k_max_places> tier{};
+};
+
+// Encodes one class. Values are clamped to [0,1]; what is not a number counts
+// as 0 and absent.
+context encode(policy_inputs const& inputs, unsigned slot, learner_config const& config);
+
+// s of a situation number (bpf/policy.h: low 4 bits idle tiers, upper 3 step).
+template <class Scalar> Eigen::Matrix<Scalar, k_situation, 1> encode_situation(unsigned situation)
+{
+	Eigen::Matrix<Scalar, k_situation, 1> s;
+	for (int tier = 0; tier < TACTUS_MAX_TIERS; ++tier)
+		s[tier] = Scalar((situation >> tier) & 1);
+	int const step = int(situation >> 4) & 7;
+	for (int k = 1; k <= 7; ++k)
+		s[TACTUS_MAX_TIERS + k - 1] = Scalar(step >= k);
+	return s;
+}
+
+inline bool tier_idle(context const& c, int place, unsigned situation)
+{
+	return (situation >> c.tier[place]) & 1;
+}
+
+// ----------------------------------------------------------------- weights ---
+
+struct block {
+	char const* name;
+	int rows, cols, offset;
+	constexpr int size() const { return rows * cols; }
+};
+
+enum block_id { b_trunk_x, b_trunk_s, b_trunk_b, b_head_h, b_head_f, b_head_i, b_head_b, b_head_o, b_bilinear,
+		b_hold_h, b_hold_z, b_value_h, b_value_z, k_nr_blocks };
+
+inline constexpr std::array<block, k_nr_blocks> k_blocks = [] {
+	std::array<block, k_nr_blocks> b{{
+		{"trunk_context", k_trunk, k_context, 0},
+		{"trunk_situation", k_trunk, k_situation, 0},
+		{"trunk_bias", k_trunk, 1, 0},
+		{"place_trunk", k_head, k_trunk, 0},
+		{"place_features", k_head, k_place_size, 0},
+		{"place_idle", k_head, k_place_i, 0},
+		{"place_bias", k_head, 1, 0},
+		{"place_out", k_head, 1, 0},
+		{"place_bilinear", k_place_i, k_z, 0},
+		{"hold_trunk", k_trunk, 1, 0},
+		{"hold_situation", k_z, 1, 0},
+		{"value_trunk", k_trunk, 1, 0},
+		{"value_situation", k_z, 1, 0},
+	}};
+	int offset = 0;
+	for (auto& x : b) {
+		x.offset = offset;
+		offset += x.size();
+	}
+	return b;
+}();
+inline constexpr int k_nr_weights = k_blocks.back().offset + k_blocks.back().size();
+
+template <class Scalar> using weights = Eigen::Matrix<Scalar, k_nr_weights, 1>;
+
+template <block_id B, class Scalar> auto view(Scalar* theta)
+{
+	constexpr block b = k_blocks[B];
+	using plain = std::remove_const_t<Scalar>;
+	using matrix = Eigen::Matrix<plain, b.rows, b.cols>;
+	using mapped = std::conditional_t<std::is_const_v<Scalar>, matrix const, matrix>;
+	return Eigen::Map<mapped>(theta + b.offset);
+}
+
+// Weights drawn for a start: variance 1/fan-in in trunk and head, the outputs
+// small, so that the first policy is almost uniform and the first value 0.
+void initial_weights(std::uint64_t seed, float* theta);
+
+// ------------------------------------------------------------------- batch ---
+
+// Columns to evaluate: column i is situation[i] in contexts[context_of[i]].
+struct batch {
+	std::vector<context const*> contexts;
+	std::vector<int> context_of;
+	std::vector<std::uint8_t> situation;
+
+	int size() const { return int(situation.size()); }
+	void clear() { contexts.clear(), context_of.clear(), situation.clear(); }
+	void add(int which, unsigned s) { context_of.push_back(which), situation.push_back(std::uint8_t(s)); }
+};
+
+// One evaluation and its gradient; keeps its buffers. Not thread-safe.
+template <class Scalar> class evaluation {
+public:
+	using matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
+	using vector = Eigen::Matrix<Scalar, Eigen::Dynamic, 1>;
+
+	void forward(Scalar const* theta, batch const& b);
+
+	// Logits of column i: places, then hold. value(i) = V.
+	int nr_places(int i) const { return offset_[i + 1] - offset_[i]; }
+	std::span<Scalar const> place_logits(int i) const { return {logit_.data() + offset_[i], std::size_t(nr_places(i))}; }
+	Scalar hold_logit(int i) const { return hold_[i]; }
+	Scalar value(int i) const { return value_[i]; }
+
+	// Derivatives of the loss; zero_gradients first, then fill, then backward.
+	void zero_gradients();
+	std::span<Scalar> d_place(int i) { return {d_logit_.data() + offset_[i], std::size_t(nr_places(i))}; }
+	Scalar& d_hold(int i) { return d_hold_[i]; }
+	Scalar& d_value(int i) { return d_value_[i]; }
+
+	// Adds d loss / d theta to gradient. REQUIRES: forward(theta, b) before.
+	void backward(Scalar const* theta, batch const& b, Scalar* gradient);
+
+private:
+	std::vector<int> offset_;	// of column i among all (column, place) pairs
+	std::vector<int> context_place_; // of context c among all (context, place) pairs
+	matrix z_, h_, d_h_, u_, d_u_, q_;
+	matrix base_;			 // Wx x + b per context
+	matrix g0_, g1_, d_g0_, d_g1_;	 // Wf f, Wi [1; f] per (context, place)
+	matrix t_, d_t_;		 // per (column, place)
+	matrix bz_;			 // B z
+	vector logit_, d_logit_, hold_, d_hold_, value_, d_value_;
+};
+
+extern template class evaluation<float>;
+extern template class evaluation<double>;
+
+} // namespace tactus::learn

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The learner step of step.h.
+#include "step.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace tactus::learn {
+
+double centring::reward(double cost, double tau_ns, double clip)
+{
+	++count_;
+	double const step = std::max(step_, 1.0 / double(count_));
+	mean_cost_ += step * (cost - mean_cost_);
+	mean_tau_ += step * (tau_ns - mean_tau_);
+	double const centred = cost - eta() * tau_ns;
+	mean_square_ += step * (centred * centred - mean_square_);
+	double const s = scale();
+	return s > 0 ? std::clamp(-centred / s, -clip, clip) : 0;
+}
+
+double centring::scale() const
+{
+	// The RMS alone would blow up noise where the cost hardly varies.
+	return std::max(std::sqrt(mean_square_), 1e-3 * mean_cost_);
+}
+
+void vtrace(std::span<double const> r, std::span<double const> g, std::span<double const> rho_bar,
+	    std::span<double const> c, std::span<double const> value, std::span<double> v, std::span<double> advantage)
+{
+	std::size_t const n = r.size();
+	double v_next = value[n];
+	for (std::size_t k = n; k-- > 0;) {
+		double const d = rho_bar[k] * (r[k] + g[k] * value[k + 1] - value[k]);
+		v[k] = value[k] + d + g[k] * c[k] * (v_next - value[k + 1]);
+		advantage[k] = rho_bar[k] * (r[k] + g[k] * v_next - value[k]);
+		v_next = v[k];
+	}
+}
+
+template <class Scalar>
+void masked_softmax(std::span<Scalar const> z, std::span<std::uint8_t const> legal, std::span<Scalar> out)
+{
+	Scalar top = -std::numeric_limits<Scalar>::infinity();
+	for (std::size_t i = 0; i < z.size(); ++i)
+		if (legal[i])
+			top = std::max(top, z[i]);
+	Scalar sum = 0;
+	for (std::size_t i = 0; i < z.size(); ++i) {
+		out[i] = legal[i] ? std::exp(z[i] - top) : Scalar(0);
+		sum += out[i];
+	}
+	if (sum > 0)
+		for (Scalar& x : out)
+			x /= sum;
+}
+
+template <class Scalar>
+void policy_gradient(std::span<Scalar const> s, std::span<Scalar const> prior, std::span<std::uint8_t const> legal,
+		     int action, Scalar advantage, Scalar e_l, Scalar h, Scalar kappa, std::span<Scalar> d_z)
+{
+	Scalar const nr_legal = Scalar(std::count_if(legal.begin(), legal.end(), [](auto l) { return l != 0; }));
+	Scalar entropy = 0;
+	for (Scalar p : s)
+		if (p > 0)
+			entropy -= p * std::log(p);
+	Scalar const pi_a = (1 - e_l) * s[action] + e_l / nr_legal;
+	// d log pi(a) / d z_j = share (1[j=a] - s_j)
+	Scalar const share = pi_a > 0 ? (1 - e_l) * s[action] / pi_a : Scalar(0);
+	for (std::size_t j = 0; j < s.size(); ++j) {
+		if (!legal[j])
+			continue;
+		Scalar const d_log_pi = share * (Scalar(int(j) == action) - s[j]);
+		Scalar const d_entropy = s[j] > 0 ? -s[j] * (std::log(s[j]) + entropy) : Scalar(0);
+		d_z[j] += -advantage * d_log_pi - h * d_entropy;
+		if (kappa > 0)
+			d_z[j] += kappa * (s[j] - prior[j]);
+	}
+}
+
+schedule schedule_at(learner_config const& c, double decisions)
+{
+	auto linear = [&](double start, double end, double over) {
+		return start + (end - start) * std::min(1.0, decisions / over);
+	};
+	schedule s;
+	s.learning_rate = linear(c.learning_rate_start, c.learning_rate_end, c.learning_rate_decisions);
+	s.h = linear(c.entropy_start, c.entropy_end, c.entropy_decisions);
+	s.kappa = c.prior_start * std::exp2(-decisions / c.prior_half_life);
+	if (s.kappa < 1e-5)
+		s.kappa = 0; // too small to pay for evaluating the prior
+	return s;
+}
+
+template <class Scalar>
+Scalar learner_step<Scalar>::gradient(learner_config const& config, schedule const& now, Scalar const* theta,
+				      Scalar const* prior, Scalar rms_advantage, segment const& data, Scalar* gradient,
+				      step_report& report, bool fixed_targets)
+{
+	int const n = data.n();
+	Scalar const kappa = prior ? Scalar(now.kappa) : Scalar(0);
+	Scalar const h = Scalar(now.h);
+
+	batch_.clear();
+	for (step_k const& k : data.steps) {
+		context const* x = &k.inputs->of(k.slot);
+		auto const found = std::find(batch_.contexts.rbegin(), batch_.contexts.rend(), x);
+		int which = int(batch_.contexts.rend() - found) - 1;
+		if (which < 0) {
+			which = int(batch_.contexts.size());
+			batch_.contexts.push_back(x);
+		}
+		batch_.add(which, k.situation);
+	}
+	pi_.forward(theta, batch_);
+	pi_.zero_gradients();
+	if (kappa > 0)
+		prior_.forward(prior, batch_);
+
+	if (!fixed_targets)
+		for (auto* x : {&r_, &g_, &rho_bar_, &c_, &v_, &advantage_, &e_l_})
+			x->assign(n, 0);
+	value_.resize(n + 1);
+	for (int k = 0; k <= n; ++k)
+		value_[k] = pi_.value(k);
+
+	// pi(.|x_k) of all k, with its legal mask, in one row each of s_.
+	int const width = k_max_places + 1;
+	s_.assign(std::size_t(n) * width, 0);
+	prior_s_.assign(std::size_t(n) * width, 0);
+	legal_.assign(std::size_t(n) * width, 0);
+	auto row = [&](auto& v, int k, int size) { return std::span(v.data() + std::size_t(k) * width, std::size_t(size)); };
+	auto logits = [&](evaluation<Scalar> const& e, int k) {
+		auto const places = e.place_logits(k);
+		z_.assign(places.begin(), places.end());
+		z_.push_back(e.hold_logit(k));
+		return std::span<Scalar const>(z_);
+	};
+	// Places, hold last; -1: an action the inputs do not know (no policy term).
+	auto action_of = [](step_k const& k, int nr_places) {
+		return k.action == TACTUS_HOLD ? nr_places : k.action < nr_places ? k.action : -1;
+	};
+
+	for (int k = 0; k < n; ++k) {
+		step_k const& step = data.steps[k];
+		int const nr_places = pi_.nr_places(k);
+		auto const legal = row(legal_, k, nr_places + 1);
+		for (int p = 0; p < nr_places; ++p)
+			legal[p] = (step.legal >> p) & 1;
+		legal[nr_places] = step.hold_legal;
+		auto const z = logits(pi_, k);
+		auto const s = row(s_, k, nr_places + 1);
+		masked_softmax<Scalar>(z, legal, s);
+		int const action = action_of(step, nr_places);
+		double rho = 1;
+		if (step.policy_term && action >= 0 && legal[action] && !fixed_targets) {
+			// Mass of the legal actions in the row, in the softmax and in the floor.
+			Scalar top = *std::max_element(z.begin(), z.end()), all = 0, among = 0;
+			int nr_legal = 0;
+			for (int i = 0; i <= nr_places; ++i) {
+				Scalar const x = std::exp(z[i] - top);
+				all += x;
+				among += legal[i] ? x : 0;
+				nr_legal += legal[i] != 0;
+			}
+			double const e = double(batch_.contexts[batch_.context_of[k]]->floor);
+			double const floor_mass = e * nr_legal / (nr_places + 1);
+			double const mass = (1 - e) * double(among / all) + floor_mass;
+			e_l_[k] = mass > 0 ? floor_mass / mass : 0;
+			double const pi_a = (1 - e_l_[k]) * double(s[action]) + e_l_[k] / nr_legal;
+			if (config.use_ratio)
+				rho = pi_a / std::max(1e-6, double(step.mu));
+			++report.policy_terms;
+			report.sum_ratio += rho;
+			report.ratios_clipped += rho > config.ratio_clip;
+			report.hold_legal += step.hold_legal;
+			report.held += step.hold_legal && action == nr_places;
+		}
+		if (!fixed_targets) {
+			r_[k] = step.r;
+			g_[k] = step.g;
+			rho_bar_[k] = std::min(config.ratio_clip, rho);
+			c_[k] = config.trace_factor * std::min(config.trace_clip, rho);
+			if (!step.policy_term)
+				rho_bar_[k] = c_[k] = 1;
+		}
+	}
+	if (!fixed_targets)
+		vtrace(r_, g_, rho_bar_, c_, value_, v_, advantage_);
+
+	Scalar loss = 0;
+	for (int k = 0; k < n; ++k) {
+		step_k const& step = data.steps[k];
+		int const nr_places = pi_.nr_places(k);
+		Scalar const error = Scalar(v_[k] - value_[k]);
+		loss += Scalar(config.value_weight) * error * error;
+		pi_.d_value(k) = -2 * Scalar(config.value_weight) * error / Scalar(n);
+		report.sum_square_error += double(error) * double(error);
+		report.sum_target += v_[k];
+		report.sum_square_target += v_[k] * v_[k];
+
+		int const action = action_of(step, nr_places);
+		auto const legal = row(legal_, k, nr_places + 1);
+		if (!step.policy_term || action < 0 || !legal[action])
+			continue;
+		auto const s = row(s_, k, nr_places + 1);
+		auto const prior_s = row(prior_s_, k, nr_places + 1);
+		report.sum_square_advantage += advantage_[k] * advantage_[k];
+		Scalar const a = Scalar(advantage_[k]) / rms_advantage;
+		Scalar const e_l = Scalar(e_l_[k]);
+		int nr_legal = 0;
+		for (auto l : legal)
+			nr_legal += l != 0;
+		loss -= a * std::log((1 - e_l) * s[action] + e_l / Scalar(nr_legal));
+		Scalar entropy = 0, kl = 0;
+		if (kappa > 0)
+			masked_softmax<Scalar>(logits(prior_, k), legal, prior_s);
+		for (int i = 0; i <= nr_places; ++i) {
+			if (s[i] > 0)
+				entropy -= s[i] * std::log(s[i]);
+			if (kappa > 0 && prior_s[i] > 0)
+				kl += prior_s[i] * std::log(prior_s[i] / std::max(s[i], Scalar(1e-30)));
+		}
+		loss += kappa * kl - h * entropy;
+		report.sum_entropy += double(entropy);
+		report.sum_kl_prior += double(kl);
+		d_z_.assign(nr_places + 1, 0);
+		policy_gradient<Scalar>(s, prior_s, legal, action, a, e_l, h, kappa, d_z_);
+		auto const d_place = pi_.d_place(k);
+		for (int p = 0; p < nr_places; ++p)
+			d_place[p] = d_z_[p] / Scalar(n);
+		pi_.d_hold(k) = d_z_[nr_places] / Scalar(n);
+	}
+	report.n += n;
+	pi_.backward(theta, batch_, gradient);
+	return loss / Scalar(n);
+}
+
+template void masked_softmax<float>(std::span<float const>, std::span<std::uint8_t const>, std::span<float>);
+template void masked_softmax<double>(std::span<double const>, std::span<std::uint8_t const>, std::span<double>);
+template void policy_gradient<float>(std::span<float const>, std::span<float const>, std::span<std::uint8_t const>,
+				     int, float, float, float, float, std::span<float>);
+template void policy_gradient<double>(std::span<double const>, std::span<double const>, std::span<std::uint8_t const>,
+				      int, double, double, double, double, std::span<double>);
+template class learner_step<float>;
+template class learner_step<double>;
+
+} // namespace tactus::learn
