@@ -37,8 +37,8 @@ done
 [ -n "$plan" ] || { usage >&2; exit 2; }
 
 mkdir -p "$out/learn" "$out/slots"
-state_file=/sys/kernel/sched_ext/state
-agent_pid= frame_pid=
+state_file=${TACTUS_SCHED_EXT_STATE:-/sys/kernel/sched_ext/state}  # another one only in tests
+agent_pid= frame_pid= loaded=0
 
 say() { printf 'demo: %s\n' "$*"; }
 die() {
@@ -53,7 +53,7 @@ cleanup() {
   trap - EXIT
   [ -n "$frame_pid" ] && kill "$frame_pid" 2>/dev/null
   [ -n "$agent_pid" ] && kill "$agent_pid" 2>/dev/null && wait "$agent_pid" 2>/dev/null
-  [ "$(cat $state_file 2>/dev/null)" = disabled ] || tactus unload >/dev/null 2>&1
+  [ $loaded = 0 ] || [ "$(<"$state_file")" = disabled ] || tactus unload >/dev/null 2>&1
   cp /sys/kernel/sched_ext/nr_rejected "$out/nr_rejected" 2>/dev/null
   dmesg >"$out/dmesg.log" 2>/dev/null
 }
@@ -96,7 +96,7 @@ measure() {
 
 # arm NAME: puts the machine into that state. REQUIRES: agent is running.
 arm() {
-  local state; state=$(<$state_file)
+  local state; state=$(<"$state_file")
   if [ "$1" = eevdf ]; then
     [ "$state" = disabled ] || command_tactus unload
   else
@@ -106,8 +106,8 @@ arm() {
 }
 
 # ------------------------------------------------------------------------------------------------
-[ -r $state_file ] || die "this kernel has no sched_ext (no $state_file)"
-[ "$(<$state_file)" = disabled ] || die "a scheduler is loaded already ($(cat /sys/kernel/sched_ext/root/ops 2>/dev/null)); unload it first"
+[ -r "$state_file" ] || die "this kernel has no sched_ext (no $state_file)"
+[ "$(<"$state_file")" = disabled ] || die "a scheduler is loaded already ($(cat /sys/kernel/sched_ext/root/ops 2>/dev/null)); unload it first"
 {
   echo "kernel=$(uname -r)"
   echo "cpus=$(nproc)"
@@ -119,6 +119,7 @@ arm() {
 } >"$out/machine.facts"
 
 say "loading the scheduler on $(uname -r)"
+loaded=1
 command_tactus load
 tactusd --run-as "$run_as" --seed "$seed" >"$out/agent.log" 2>&1 &
 agent_pid=$!
@@ -175,16 +176,16 @@ for order in "${rounds[@]}"; do
     arm "$arm"
     measure "$warmup_seconds" warmup "$out/warmup.json"
     status_to "$name.before.json"
-    state_before=$(<$state_file) ticks_before=$(agent_ticks) at=$(elapsed_us)
+    state_before=$(<"$state_file") ticks_before=$(agent_ticks) at=$(elapsed_us)
     measure "$slot_seconds" "$round-$arm" "$name.json"
     { echo "at_seconds=$(seconds_of "$at")"
       echo "seconds=$(seconds_of $(($(elapsed_us) - at)))"
       echo "scheduler_before=$state_before"
-      echo "scheduler_after=$(<$state_file)"
+      echo "scheduler_after=$(<"$state_file")"
       echo "agent_ticks_before=$ticks_before"
       echo "agent_ticks_after=$(agent_ticks)"; } >"$name.facts"
     status_to "$name.after.json"
-    [ "$(<$state_file)" = "$state_before" ] || die "the scheduler's state changed in round $round, arm $arm: $state_before to $(<$state_file)"
+    [ "$(<"$state_file")" = "$state_before" ] || die "the scheduler's state changed in round $round, arm $arm: $state_before to $(<"$state_file")"
     line+=" $arm"
   done
   say "round $round of ${#rounds[@]} done ($line ), $(seconds_of "$(elapsed_us)") s"
