@@ -66,8 +66,8 @@ trap 'exit 143' TERM
 locked=0
 take_lock() {
   [ $locked = 0 ] || return 0
-  mkdir -p "$cache"
-  exec 9>"$cache/.lock"
+  { mkdir -p "$cache" && exec 9>"$cache/.lock"; } 2>/dev/null ||
+    die 1 "cannot write to $cache; set TACTUS_CACHE to a folder that you can write to"
   if ! flock -n 9; then
     say "another run is filling $cache; waiting for it"
     flock 9
@@ -116,6 +116,9 @@ logged() {
   if "$@" >"$work/log/$name" 2>&1; then return 0; fi
   tail -n 20 "$work/log/$name" >&2
   say "  that was: $1 ($name)"
+  if grep -q 'Release file.*is expired' "$work/log/$name"; then
+    say "  the mirror is stale or the clock is wrong; apt's setting Acquire::Check-Valid-Until decides whether that is accepted"
+  fi
   return 1
 }
 
