@@ -18,15 +18,13 @@ struct tactus_placement {
 };
 
 /* Places with a CPU that the task may use, and of those the ones with an idle CPU. */
-static __noinline int see_machine(struct task_struct *p, struct tactus_view *v)
+GLOBAL see_machine(struct task_struct *p TASK, struct tactus_view *v MEM)
 {
 	const struct cpumask *idle, *smt;
 	u64 idle_word, smt_word, allowed_word;
 	bool anywhere, small = nr_cpus <= 64;
 	u32 i;
 
-	if (!p || !v)
-		return 0;
 	v->legal = 0;
 	v->idle = 0;
 	v->idle_core = 0;
@@ -79,7 +77,7 @@ static __noinline int see_machine(struct task_struct *p, struct tactus_view *v)
 }
 
 /* Claim an idle CPU of a place that the task may use, its last CPU if possible; -1 if none. */
-static __noinline s32 claim_idle(struct task_struct *p, u32 place_nr, s32 prev_cpu)
+GLOBAL claim_idle(struct task_struct *p TASK, u32 place_nr, s32 prev_cpu)
 {
 	struct tactus_place *place = place_at(place_nr);
 	u32 key = place_nr & (TACTUS_MAX_PLACES - 1);
@@ -89,7 +87,7 @@ static __noinline s32 claim_idle(struct task_struct *p, u32 place_nr, s32 prev_c
 	s32 cpu;
 	u32 i;
 
-	if (!place || !p)
+	if (!place)
 		return -1;
 	if (place->nr_cpus == 1) {
 		cpu = place->first_cpu;
@@ -168,20 +166,15 @@ struct tactus_decided {
 	bool hold_legal;
 };
 
-static __noinline int log_decision(struct task_struct *p, struct tactus_worker *w,
-				   struct tactus_task *t, struct tactus_decided *d, u64 now)
+GLOBAL log_decision(struct tactus_task *t MEM, struct tactus_decided *d MEM, u64 now)
 {
+	u32 index = t->pool & (TACTUS_MAX_POOLS - 1), domain;
+	struct tactus_pool_conf *conf = bpf_map_lookup_elem(&tactus_pools, &index);
+	struct tactus_stats *s = stats_of_cpu();
 	struct tactus_decision_event ev = {};
-	u32 index, domain;
-	struct tactus_pool_conf *conf;
 	struct tactus_domain *dom;
 	struct tactus_cpu *last;
-	struct tactus_stats *s = stats_of_cpu();
 
-	if (!p || !w || !t || !d)
-		return 0;
-	index = w->pool & (TACTUS_MAX_POOLS - 1);
-	conf = bpf_map_lookup_elem(&tactus_pools, &index);
 	if (!conf)
 		return 0;
 	domain = conf->home_domain & (TACTUS_MAX_DOMAINS - 1);
@@ -191,7 +184,7 @@ static __noinline int log_decision(struct task_struct *p, struct tactus_worker *
 		return 0;
 	if (d->source < TACTUS_NR_SOURCES)
 		s->decisions[d->source]++;
-	fill_head(&ev.head, TACTUS_EVENT_DECISION, sizeof(ev), domain, p->pid, dom, now);
+	fill_head(&ev.head, TACTUS_EVENT_DECISION, sizeof(ev), domain, t->tid, dom, now);
 	ev.stint = t->stint;
 	ev.legal = d->legal;
 	ev.version = d->version;
@@ -239,7 +232,7 @@ static __always_inline void read_tag(struct tactus_worker *w, struct tactus_task
 }
 
 /* Legal places less those whose queue is too long (rule 2), unless that leaves none. */
-static __noinline u64 without_long_queues(u64 legal, u64 idle, u32 limit)
+static __always_inline u64 without_long_queues(u64 legal, u64 idle, u32 limit)
 {
 	struct tactus_depths *d = depths();
 	u64 kept = 0;
@@ -257,16 +250,15 @@ static __noinline u64 without_long_queues(u64 legal, u64 idle, u32 limit)
 }
 
 /* Moment (a). Decides, claims an idle CPU where there is one, logs. */
-static __noinline int decide_wake(struct task_struct *p, struct tactus_worker *w,
-				  struct tactus_task *t, struct tactus_placement *out)
+GLOBAL decide_wake(struct task_struct *p TASK, struct tactus_task *t MEM,
+		   struct tactus_placement *out MEM)
 {
 	struct tactus_view v = {};
 	struct tactus_decided d = {};
-	u32 zero = 0, pool, tiers, slot, key, fallback = TACTUS_NO_PLACE;
+	u32 zero = 0, tiers, slot, key, fallback = TACTUS_NO_PLACE;
 	struct tactus_control *control = bpf_map_lookup_elem(&tactus_control, &zero);
 	struct tactus_depths *depth = depths();
 	struct tactus_cpu *prev;
-	struct tactus_pool_conf *conf;
 	struct tactus_class_conf *cc;
 	struct tactus_domain *dom;
 	struct tactus_place *prev_place;
@@ -275,24 +267,17 @@ static __noinline int decide_wake(struct task_struct *p, struct tactus_worker *w
 	s32 cpu = -1, prev_cpu;
 	u32 used;
 
-	if (!p || !w || !t || !out)
-		return 0;
 	now = out->now;
 	prev_cpu = out->prev_cpu;
 	prev = cpu_at(prev_cpu);
 	out->cpu = -1;
 	out->action = TACTUS_NO_PLACE;
-	pool = w->pool & (TACTUS_MAX_POOLS - 1);
-	conf = bpf_map_lookup_elem(&tactus_pools, &pool);
-	if (!control || !prev || !conf || !depth)
+	if (!control || !prev || !depth)
 		return 0;
 	dom = domain_at(prev->domain);
 	prev_place = place_at(prev->place);
 	if (!dom || !prev_place)
 		return 0;
-	read_tag(w, t, conf);
-	account_present(w, t, conf, now);
-	t->stint++;
 	slot = t->slot;
 
 	see_machine(p, &v);
@@ -376,7 +361,7 @@ static __noinline int decide_wake(struct task_struct *p, struct tactus_worker *w
 	d.moment = TACTUS_MOMENT_WAKE;
 	d.used = used;
 	d.cpu = cpu;
-	log_decision(p, w, t, &d, now);
+	log_decision(t, &d, now);
 	return 0;
 }
 
@@ -384,8 +369,7 @@ static __noinline int decide_wake(struct task_struct *p, struct tactus_worker *w
  * Moment (b): may a CPU of this place take that waiting worker? The caller logs,
  * a take only once the worker has moved.
  */
-static __noinline bool decide_take(struct tactus_task *t, u32 place, u64 now,
-				   struct tactus_decided *d)
+GLOBAL decide_take(struct tactus_task *t MEM, u32 place, u64 now, struct tactus_decided *d MEM)
 {
 	u32 zero = 0, key, tiers;
 	struct tactus_control *control = bpf_map_lookup_elem(&tactus_control, &zero);
@@ -393,7 +377,7 @@ static __noinline bool decide_take(struct tactus_task *t, u32 place, u64 now,
 	struct tactus_class_conf *cc;
 	struct tactus_row *row;
 
-	if (!control || !t || !d)
+	if (!control)
 		return true;
 	dom = domain_at(t->queued_domain);
 	if (!dom)

@@ -121,39 +121,30 @@ static __always_inline void fill_head(struct tactus_event_head *head, u32 type, 
 
 /*
  * Report up to 64 finished tasks of a worker, with its run and wait so far.
- * stopped as in the event. Returns records left behind.
+ * stopped as in the event. Returns the number of records left behind.
  */
-static __noinline u32 report(struct task_struct *p, struct tactus_worker *w, struct tactus_task *t,
-			     u32 stopped, u64 now)
+GLOBAL report(struct tactus_task *t MEM, struct tactus_tag_page *page MEM, u32 stopped, u64 now)
 {
-	struct tactus_completion_event *ev;
-	struct tactus_pool_conf *conf;
-	struct tactus_tag_page *page;
-	struct tactus_scratch *scratch;
-	struct tactus_domain *dom;
-	struct tactus_cpu *cpu;
+	u32 zero = 0, n, left = 0, tasks = 0, domain, i, index = t->pool & (TACTUS_MAX_POOLS - 1);
+	struct tactus_pool_conf *conf = bpf_map_lookup_elem(&tactus_pools, &index);
+	struct tactus_scratch *scratch = bpf_map_lookup_elem(&tactus_scratch, &zero);
+	struct tactus_cpu *cpu = cpu_at(t->last_cpu);
 	struct tactus_stats *s = stats_of_cpu();
-	u32 zero = 0, index, n = 0, left = 0, tasks = 0, domain, i;
-	s32 on;
+	struct tactus_completion_event *ev;
+	struct tactus_domain *dom;
 	u64 bytes;
 
-	if (!w || !t || !p)
+	if (!conf || !scratch || !cpu || !s)
 		return 0;
-	page = w->page;
-	index = w->pool & (TACTUS_MAX_POOLS - 1);
-	conf = bpf_map_lookup_elem(&tactus_pools, &index);
-	scratch = bpf_map_lookup_elem(&tactus_scratch, &zero);
-	if (!conf || !scratch || !s)
+	domain = conf->home_domain & (TACTUS_MAX_DOMAINS - 1);
+	dom = domain_at(domain);
+	if (!dom)
 		return 0;
-	if (page) {
-		u32 head = page->head;
-
-		n = head - t->taken;
-		if (n > TACTUS_RING_RECORDS) { /* hostile, or a page we do not know yet */
-			s->page_overruns++;
-			n = TACTUS_EVENT_RECORDS;
-			t->taken = head - n;
-		}
+	n = READ_ONCE(page->head) - t->taken;
+	if (n > TACTUS_RING_RECORDS) { /* hostile: take what a ring can hold of it */
+		s->page_overruns++;
+		t->taken += n - TACTUS_EVENT_RECORDS;
+		n = TACTUS_EVENT_RECORDS;
 	}
 	if (n > TACTUS_EVENT_RECORDS) {
 		left = n - TACTUS_EVENT_RECORDS;
@@ -162,35 +153,27 @@ static __noinline u32 report(struct task_struct *p, struct tactus_worker *w, str
 	if (!n && stopped != 1)
 		return 0;
 	ev = &scratch->completion;
-	if (page) {
-		bpf_for(i, 0, n) {
-			u32 from = (t->taken + i) & (TACTUS_RING_RECORDS - 1);
-			u32 to = i & (TACTUS_EVENT_RECORDS - 1);
-			struct tactus_record r = page->ring[from];
+	bpf_for(i, 0, n) {
+		u32 from = (t->taken + i) & (TACTUS_RING_RECORDS - 1);
+		u32 to = i & (TACTUS_EVENT_RECORDS - 1);
+		struct tactus_record r = page->ring[from];
 
-			tasks += r.count;
-			ev->records[to] = r;
-		}
-		t->taken += n;
-		page->tail = t->taken;
-		ev->clock = page->clock;
+		tasks += r.count;
+		ev->records[to] = r;
 	}
-	domain = conf->home_domain & (TACTUS_MAX_DOMAINS - 1);
-	dom = domain_at(domain);
-	on = scx_bpf_task_cpu(p);
-	cpu = cpu_at(on);
-	if (!dom || !cpu)
-		return 0;
+	t->taken += n;
+	page->tail = t->taken;
 	bytes = offsetof(struct tactus_completion_event, records) + n * sizeof(struct tactus_record);
 	if (bytes > sizeof(*ev))
 		return 0;
-	fill_head(&ev->head, TACTUS_EVENT_COMPLETION, bytes, domain, p->pid, dom, now);
+	fill_head(&ev->head, TACTUS_EVENT_COMPLETION, bytes, domain, t->tid, dom, now);
 	ev->stint = t->stint;
 	ev->stint_run_ns = t->unreported_run_ns;
 	ev->stint_wait_ns = t->unreported_wait_ns;
 	ev->pool = index;
-	ev->cpu = on;
+	ev->cpu = t->last_cpu;
 	ev->place = cpu->place;
+	ev->clock = page->clock;
 	ev->nr_records = n;
 	ev->stopped = stopped;
 	ev->preemptions = t->preemptions;

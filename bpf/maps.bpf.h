@@ -13,6 +13,10 @@
 #include "../lib/include/tactus/abi/event.h"
 #include "policy.h"
 
+/* clang leaves types that only an uptr names incomplete in BTF: name them once more. */
+struct tactus_tag_page *btf_tag_page;
+struct tactus_pool_page *btf_pool_page;
+
 /* Set by the agent, by pidfd: makes a thread a managed worker. */
 struct tactus_worker {
 	struct tactus_tag_page __uptr *page;
@@ -53,6 +57,8 @@ struct tactus_task {
 	u16 preemptions;
 	u16 migrations;
 	u16 last_cpu;
+	u16 pool;
+	u32 tid;
 	u8 pending;	     /* decided in select_cpu, to be carried out in enqueue */
 	u8 queued;	     /* enum tactus_queued, place or TACTUS_HOLD */
 	u8 queued_domain;
@@ -156,6 +162,16 @@ u32 nr_cpus;
 u32 nr_domains;
 bool has_smt;
 u64 epoch;
+
+/*
+ * Functions marked GLOBAL are verified once, on their own, instead of once per
+ * path of each caller: without that the verifier walks millions of
+ * instructions. Their arguments are numbers, memory, or trusted tasks, and are
+ * never null; they return a number.
+ */
+#define GLOBAL __noinline int
+#define MEM __arg_nonnull
+#define TASK __arg_trusted
 
 #define QUEUE_CPU(cpu) (0x1000ull + (cpu))
 #define QUEUE_PLACE(place) (0x2000ull + (place))

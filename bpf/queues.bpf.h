@@ -50,22 +50,14 @@ static __always_inline void waiting_ends(struct tactus_task *t)
 		__sync_fetch_and_add(&d->depth[queued & (TACTUS_MAX_PLACES - 1)], -1);
 }
 
-/* The pool of a worker, made ready for its present tenant; NULL: treat it as unmanaged. */
-static __noinline int adopt(struct task_struct *p, struct tactus_worker *w, struct tactus_task *t)
+/* First sight of a worker since it registered or the scheduler was loaded: start its record over. */
+GLOBAL adopt(struct task_struct *p TASK, struct tactus_task *t MEM, u32 pool, u32 taken)
 {
-	u32 index;
-	struct tactus_pool_conf *conf;
-	struct tactus_pool_state *state;
-	struct tactus_tag_page *page;
+	u32 index = pool & (TACTUS_MAX_POOLS - 1);
+	struct tactus_pool_conf *conf = bpf_map_lookup_elem(&tactus_pools, &index);
+	struct tactus_pool_state *state = bpf_map_lookup_elem(&tactus_pool_state, &index);
 
-	if (!p || !w || !t)
-		return -1;
-	index = w->pool & (TACTUS_MAX_POOLS - 1);
-	conf = bpf_map_lookup_elem(&tactus_pools, &index);
-	state = bpf_map_lookup_elem(&tactus_pool_state, &index);
-	if (!conf || !state || !conf->in_use)
-		return -1;
-	if (t->epoch == epoch && t->serial == conf->serial)
+	if (!conf || !state)
 		return 0;
 	if (state->serial != conf->serial) {
 		u32 before = state->serial;
@@ -88,31 +80,48 @@ static __noinline int adopt(struct task_struct *p, struct tactus_worker *w, stru
 	t->pending = TACTUS_PENDING_NONE;
 	t->serial = conf->serial;
 	t->vtime = p->scx.dsq_vtime;
+	t->tid = p->pid;
 	t->stint = (u64)p->pid << 32;
+	t->pool = index;
+	t->taken = taken;
 	t->last_cpu = scx_bpf_task_cpu(p);
 	t->priority = TACTUS_PRIORITY_NORMAL;
 	t->slice_ns = TACTUS_SLICE_DEFAULT_NS;
-	page = w->page;
-	if (page)
-		t->taken = page->tail;
 	__sync_fetch_and_add(&state->alive, 1);
 	t->epoch = epoch;
 	return 0;
 }
 
+/* A managed worker, as the ops see it. */
+struct tactus_self {
+	struct tactus_worker *w;
+	struct tactus_task *t;
+	struct tactus_pool_conf *conf;
+};
+
 /* The records of a managed worker; false for everybody else. */
-static __always_inline bool managed(struct task_struct *p, struct tactus_worker **w,
-				    struct tactus_task **t)
+static __always_inline bool managed(struct task_struct *p, struct tactus_self *self)
 {
-	*w = bpf_task_storage_get(&tactus_workers, p, 0, 0);
-	if (likely(!*w))
+	struct tactus_tag_page *page;
+	u32 index;
+
+	self->w = bpf_task_storage_get(&tactus_workers, p, 0, 0);
+	if (likely(!self->w))
 		return false;
-	*t = bpf_task_storage_get(&tactus_tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!*t) {
+	self->t = bpf_task_storage_get(&tactus_tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!self->t) {
 		count(no_task_ctx);
 		return false;
 	}
-	return adopt(p, *w, *t) == 0;
+	index = self->w->pool & (TACTUS_MAX_POOLS - 1);
+	self->conf = bpf_map_lookup_elem(&tactus_pools, &index);
+	if (!self->conf || !self->conf->in_use)
+		return false;
+	if (unlikely(self->t->epoch != epoch || self->t->serial != self->conf->serial)) {
+		page = self->w->page;
+		adopt(p, self->t, index, page ? page->tail : 0);
+	}
+	return true;
 }
 
 /* Its record, if it is managed and known already. */
@@ -237,14 +246,12 @@ struct tactus_here {
 };
 
 /* Key of the first task in a queue that may run on this CPU. */
-static __noinline bool peek(u64 queue, s32 cpu, u64 *key)
+GLOBAL peek(u64 queue, s32 cpu, u64 *key MEM)
 {
 	struct task_struct *p;
 	bool found = false;
 	int looked = 0;
 
-	if (!key)
-		return false;
 	bpf_for_each(scx_dsq, p, queue, 0) {
 		if (bpf_cpumask_test_cpu(cpu, p->cpus_ptr)) {
 			*key = p->scx.dsq_vtime;
@@ -262,17 +269,14 @@ static __noinline bool peek(u64 queue, s32 cpu, u64 *key)
  * min_age_ns, one that has waited that long is taken without asking.
  * Returns whether one was moved to this CPU.
  */
-static __noinline bool offer(u64 queue, const struct tactus_here *here, u64 min_age_ns)
+GLOBAL offer(u64 queue, struct tactus_here *here MEM, u64 min_age_ns)
 {
 	struct task_struct *p;
 	bool moved = false;
 	int looked = 0;
 
-	if (!here)
-		return false;
 	bpf_for_each(scx_dsq, p, queue, 0) {
 		struct tactus_decided d = {};
-		struct tactus_worker *w;
 		struct tactus_task *t;
 
 		if (++looked > PEEK_AT_MOST)
@@ -280,16 +284,15 @@ static __noinline bool offer(u64 queue, const struct tactus_here *here, u64 min_
 		if (!bpf_cpumask_test_cpu(here->cpu, p->cpus_ptr))
 			continue;
 		t = known(p);
-		w = bpf_task_storage_get(&tactus_workers, p, 0, 0);
 		if (t && min_age_ns && (s64)(here->now - t->waiting_since_ns) < (s64)min_age_ns)
 			break;
 		d.moment = TACTUS_MOMENT_IDLE;
 		d.used = TACTUS_HOLD;
 		d.cpu = -1;
-		if (t && w && !min_age_ns) {
+		if (t && !min_age_ns) {
 			if (!decide_take(t, here->place, here->now, &d)) {
 				if (d.source == TACTUS_SOURCE_ROW)
-					log_decision(p, w, t, &d, here->now);
+					log_decision(t, &d, here->now);
 				break;
 			}
 		} else {
@@ -302,11 +305,11 @@ static __noinline bool offer(u64 queue, const struct tactus_here *here, u64 min_
 			continue;
 		moved = true;
 		count(held_taken);
-		if (t && w) {
+		if (t) {
 			t->stint++;
 			d.used = here->place;
 			d.cpu = here->cpu;
-			log_decision(p, w, t, &d, here->now);
+			log_decision(t, &d, here->now);
 		}
 		break;
 	}
@@ -314,13 +317,11 @@ static __noinline bool offer(u64 queue, const struct tactus_here *here, u64 min_
 }
 
 /* What is past its bound goes first, whatever its row says. */
-static __noinline bool take_late(const struct tactus_here *here)
+GLOBAL take_late(struct tactus_here *here MEM)
 {
 	struct tactus_domain *dom;
 	u64 late;
 
-	if (!here)
-		return false;
 	dom = domain_at(here->domain);
 	if (!dom)
 		return false;
@@ -341,15 +342,13 @@ static __noinline bool take_late(const struct tactus_here *here)
 }
 
 /* Nothing of its own: ask workers that wait elsewhere, near ones first. */
-static __noinline bool take_foreign(const struct tactus_here *here)
+GLOBAL take_foreign(struct tactus_here *here MEM)
 {
 	struct tactus_depths *depth = depths();
 	struct tactus_place *mine;
 	struct tactus_domain *dom;
 	u32 pass, i, asked = 0;
 
-	if (!here)
-		return false;
 	mine = place_at(here->place);
 	dom = domain_at(here->domain);
 	if (!mine || !dom || !depth)

@@ -35,20 +35,24 @@ char _license[] SEC("license") = "GPL";
 s32 BPF_STRUCT_OPS(tactus_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
 {
 	struct tactus_placement place = { .prev_cpu = prev_cpu };
-	struct tactus_worker *w;
+	struct tactus_self self;
 	struct tactus_task *t;
 	bool idle = false;
 	s32 cpu;
 
-	if (likely(!managed(p, &w, &t))) {
+	if (likely(!managed(p, &self))) {
 		cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &idle);
 		if (idle)
 			kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), TACTUS_SLICE_DEFAULT_NS, 0);
 		return cpu;
 	}
+	t = self.t;
 	place.now = bpf_ktime_get_ns();
 	t->last_cpu = prev_cpu;
-	decide_wake(p, w, t, &place);
+	t->stint++;
+	read_tag(self.w, t, self.conf);
+	account_present(self.w, t, self.conf, place.now);
+	decide_wake(p, t, &place);
 	t->pending = TACTUS_PENDING_NONE;
 	if (place.cpu >= 0) {
 		count(wake_idle);
@@ -119,7 +123,7 @@ static __always_inline void enqueue_unmanaged(struct task_struct *p, u64 enq_fla
 
 void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
 {
-	struct tactus_worker *w;
+	struct tactus_self self;
 	struct tactus_task *t;
 	struct tactus_cpu *c;
 	struct tactus_domain *dom;
@@ -128,10 +132,11 @@ void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
 	u32 action, domain;
 	u64 now, key;
 
-	if (likely(!managed(p, &w, &t))) {
+	if (likely(!managed(p, &self))) {
 		enqueue_unmanaged(p, enq_flags);
 		return;
 	}
+	t = self.t;
 	waiting_ends(t);
 	cpu = scx_bpf_task_cpu(p);
 	c = cpu_at(cpu);
@@ -147,14 +152,10 @@ void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
 	t->vtime = tactus_vtime_floor(t->vtime, dom->vtime_now);
 	if (is_bound(p)) {
 		/* one CPU: nothing to decide */
-		struct tactus_pool_conf *conf;
-		u32 pool = w->pool & (TACTUS_MAX_POOLS - 1);
-
-		conf = bpf_map_lookup_elem(&tactus_pools, &pool);
-		if (conf && (enq_flags & K(scx_enq_flags, SCX_ENQ_WAKEUP))) {
-			read_tag(w, t, conf);
-			account_present(w, t, conf, now);
+		if (enq_flags & K(scx_enq_flags, SCX_ENQ_WAKEUP)) {
 			t->stint++;
+			read_tag(self.w, t, self.conf);
+			account_present(self.w, t, self.conf, now);
 		}
 		key = tactus_key(t->vtime, t->priority, t->deadline, now);
 		if (scx_bpf_test_and_clear_cpu_idle(cpu)) {
@@ -328,18 +329,16 @@ void BPF_STRUCT_OPS(tactus_running, struct task_struct *p)
 static __always_inline void drain(struct task_struct *p, struct tactus_task *t, u32 stopped, u64 now)
 {
 	struct tactus_worker *w = bpf_task_storage_get(&tactus_workers, p, 0, 0);
-	struct tactus_pool_conf *conf;
-	u32 pool;
+	u32 pool = t->pool & (TACTUS_MAX_POOLS - 1);
+	struct tactus_pool_conf *conf = bpf_map_lookup_elem(&tactus_pools, &pool);
+	struct tactus_tag_page *page;
 
-	if (!w)
-		return;
-	pool = w->pool & (TACTUS_MAX_POOLS - 1);
-	conf = bpf_map_lookup_elem(&tactus_pools, &pool);
-	if (!conf || conf->serial != t->serial)
+	if (!w || !conf || conf->serial != t->serial)
 		return;
 	account_present(w, t, conf, now);
-	if (report(p, w, t, stopped, now))
-		report(p, w, t, 0, now);
+	page = w->page;
+	if (page && report(t, page, stopped, now))
+		report(t, page, 0, now);
 }
 
 static __always_inline void charge(struct task_struct *p, struct tactus_task *t, u64 now)
@@ -404,7 +403,6 @@ void BPF_STRUCT_OPS(tactus_enable, struct task_struct *p)
 void BPF_STRUCT_OPS(tactus_exit_task, struct task_struct *p, struct scx_exit_task_args *args)
 {
 	struct tactus_task *t = known(p);
-	struct tactus_worker *w;
 	struct tactus_pool_state *state;
 	struct tactus_pool_conf *conf;
 	struct tactus_domain *dom;
@@ -414,10 +412,7 @@ void BPF_STRUCT_OPS(tactus_exit_task, struct task_struct *p, struct scx_exit_tas
 		return;
 	waiting_ends(t);
 	t->epoch = 0;
-	w = bpf_task_storage_get(&tactus_workers, p, 0, 0);
-	if (!w)
-		return;
-	pool = w->pool & (TACTUS_MAX_POOLS - 1);
+	pool = t->pool & (TACTUS_MAX_POOLS - 1);
 	conf = bpf_map_lookup_elem(&tactus_pools, &pool);
 	state = bpf_map_lookup_elem(&tactus_pool_state, &pool);
 	if (!conf || !state || state->serial != t->serial)
@@ -432,14 +427,7 @@ void BPF_STRUCT_OPS(tactus_exit_task, struct task_struct *p, struct scx_exit_tas
 	}
 }
 
-static int make_queue(u64 id)
-{
-	int err = scx_bpf_create_dsq(id, -1);
-
-	return err;
-}
-
-static __noinline int make_place_mask(u32 k)
+GLOBAL make_place_mask(u32 k)
 {
 	u32 key = k & (TACTUS_MAX_PLACES - 1), cpu;
 	struct tactus_place *place = place_at(key);
@@ -463,63 +451,68 @@ static __noinline int make_place_mask(u32 k)
 	return 0;
 }
 
-s32 BPF_STRUCT_OPS_SLEEPABLE(tactus_init)
+/* The parts of ops.init are functions of their own so that each is verified alone. */
+GLOBAL init_cpus(void)
 {
-	u32 i, cores_seen = 0;
-	int err;
+	u32 i;
+	int err = 0;
 
-	nr_cpus = scx_bpf_nr_cpu_ids();
-	if (nr_cpus > TACTUS_MAX_CPUS)
-		return -7; /* E2BIG: more CPUs than this build knows */
-	epoch = bpf_ktime_get_ns() | 1;
 	bpf_for(i, 0, nr_cpus) {
 		struct tactus_cpu *c = cpu_at(i);
 
-		err = make_queue(QUEUE_CPU(i));
+		err = scx_bpf_create_dsq(QUEUE_CPU(i), -1);
 		if (err)
-			return err;
+			break;
 		if (c && c->present && c->core != i)
-			cores_seen++;
+			has_smt = true;
 	}
-	has_smt = cores_seen > 0;
+	return err;
+}
+
+GLOBAL init_places(void)
+{
+	u32 i;
+	int err = 0;
+
 	bpf_for(i, 0, TACTUS_MAX_PLACES) {
 		struct tactus_place *place = place_at(i);
 
 		if (!place || !place->nr_cpus)
 			break;
-		nr_places = i + 1;
-		err = make_queue(QUEUE_PLACE(i));
-		if (err)
-			return err;
-		if (place->nr_cpus > 1) {
+		err = scx_bpf_create_dsq(QUEUE_PLACE(i), -1);
+		if (!err && place->nr_cpus > 1)
 			err = make_place_mask(i);
-			if (err)
-				return err;
-		}
-	}
-	bpf_for(i, 0, TACTUS_MAX_DOMAINS) {
-		struct tactus_domain *dom = domain_at(i);
-		u32 key = i & (TACTUS_MAX_DOMAINS - 1);
-		struct tactus_timer *timer = bpf_map_lookup_elem(&tactus_timers, &key);
-
-		if (!dom || !timer || !dom->nr_cpus)
-			break;
-		nr_domains = i + 1;
-		dom->present = 0;
-		dom->moment = 0;
-		dom->nr_waiting = 0;
-		dom->nr_held = 0;
-		dom->late_places = 0;
-		dom->late_held = 0;
-		dom->changes_ended = dom->changes_begun;
-		err = make_queue(QUEUE_HELD(i));
-		if (!err)
-			err = make_queue(QUEUE_OTHERS(i));
 		if (err)
-			return err;
-		bpf_timer_init(&timer->timer, &tactus_timers, 1 /* CLOCK_MONOTONIC */);
-		bpf_timer_set_callback(&timer->timer, domain_timer);
+			break;
+		nr_places = i + 1;
 	}
+	return err;
+}
+
+GLOBAL init_domain(u32 d)
+{
+	struct tactus_domain *dom = domain_at(d);
+	int err;
+
+	if (!dom || !dom->nr_cpus)
+		return 1;
+	dom->present = 0;
+	dom->moment = 0;
+	dom->nr_waiting = 0;
+	dom->nr_held = 0;
+	dom->late_places = 0;
+	dom->late_held = 0;
+	dom->changes_ended = dom->changes_begun;
+	err = scx_bpf_create_dsq(QUEUE_HELD(d), -1);
+	if (!err)
+		err = scx_bpf_create_dsq(QUEUE_OTHERS(d), -1);
+	return err;
+}
+
+GLOBAL init_pools(void)
+{
+	u32 i;
+
 	bpf_for(i, 0, TACTUS_MAX_POOLS) {
 		u32 key = i & (TACTUS_MAX_POOLS - 1);
 		struct tactus_pool_state *state = bpf_map_lookup_elem(&tactus_pool_state, &key);
@@ -530,6 +523,37 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(tactus_init)
 			state->alive = 0;
 		}
 	}
+	return 0;
+}
+
+s32 BPF_STRUCT_OPS_SLEEPABLE(tactus_init)
+{
+	u32 i;
+	int err;
+
+	nr_cpus = scx_bpf_nr_cpu_ids();
+	if (nr_cpus > TACTUS_MAX_CPUS)
+		return -7; /* E2BIG: more CPUs than this build knows */
+	epoch = bpf_ktime_get_ns() | 1;
+	err = init_cpus();
+	if (!err)
+		err = init_places();
+	if (err)
+		return err;
+	bpf_for(i, 0, TACTUS_MAX_DOMAINS) {
+		u32 key = i & (TACTUS_MAX_DOMAINS - 1);
+		struct tactus_timer *timer = bpf_map_lookup_elem(&tactus_timers, &key);
+
+		err = init_domain(i);
+		if (err || !timer)
+			break;
+		nr_domains = i + 1;
+		bpf_timer_init(&timer->timer, &tactus_timers, 1 /* CLOCK_MONOTONIC */);
+		bpf_timer_set_callback(&timer->timer, domain_timer);
+	}
+	if (err < 0)
+		return err;
+	init_pools();
 	return nr_places && nr_domains ? 0 : -61; /* ENODATA: the loader wrote no topology */
 }
 
