@@ -20,7 +20,7 @@ Sizes: --scale multiplies the work of every task; 1 gives tasks of about 0.1 ms 
 
 examples:
   tactus-frame --seconds 10
-  tactus-frame --seconds 5 --json result.json --audio-period-ms 20 --frame-period-ms 50
+  tactus-frame --seconds 5 --json result.json --audio-period-ms 20
   tactus-frame --scale 4 --load-from /usr/share/doc --json -
   printf 'measure 4 warm\nquit\n' | tactus-frame --serve
 
@@ -45,7 +45,7 @@ int parse_options(int argc, char** argv, options& out) {
       "task class of its own. Measures latency, deadlines missed, throughput and tasks present by itself.");
   app.footer(k_footer);
   sizes size;
-  double audio_ms = 5, frame_ms = 1000.0 / 60, think_ms = 0;
+  double audio_ms = 5, frame_ms = 0, think_ms = 0;
   double load_mib = 8;
   std::vector<unsigned> weights{4, 2, 1, 1};
   game_config& g = out.game;
@@ -65,7 +65,8 @@ int parse_options(int argc, char** argv, options& out) {
   app.add_option("--audio-period-ms", audio_ms, "one block per period")->check(CLI::Range(0.5, 1000.0))->capture_default_str();
   app.add_option("--audio-streams", g.audio_streams, "tasks per period; 0: no audio")->check(CLI::Range(0, 32))->capture_default_str();
   app.add_option("--audio-voices", size.voices, "per stream (default 8 x scale)");
-  app.add_option("--frame-period-ms", frame_ms, "physics and path-finding")->check(CLI::Range(0.5, 1000.0))->capture_default_str();
+  app.add_option("--frame-period-ms", frame_ms, "physics and path-finding (default 10/3 of the audio period: 60 per s)")
+      ->check(CLI::Range(0.5, 1000.0));
   app.add_option("--physics-bodies", size.bodies, "(default 256 x square root of scale)");
   app.add_option("--physics-tasks", g.physics_tasks, "tasks per step")->capture_default_str();
   app.add_option("--path-queries", g.path_queries, "per frame")->check(CLI::Range(0, 64))->capture_default_str();
@@ -85,7 +86,7 @@ int parse_options(int argc, char** argv, options& out) {
 
   const double root = std::sqrt(size.scale);
   g.audio_period_ns = ns(audio_ms);
-  g.frame_period_ns = ns(frame_ms);
+  g.frame_period_ns = ns(frame_ms != 0 ? frame_ms : audio_ms * 10 / 3);
   g.load_think_ns = ns(think_ms);
   g.audio_voices = size.voices != 0 ? size.voices : scaled(8, size.scale, 1);
   g.physics_bodies = size.bodies != 0 ? size.bodies : scaled(256, root, 16);
