@@ -102,9 +102,9 @@ std::vector<cpu_facts> read_cpus(hwloc_topology_t t, const topology_options &opt
 					     std::to_string(TACTUS_MAX_CPUS) +
 					     " CPUs; boot with a lower nr_cpus");
 		if (const hwloc_obj_t core = hwloc_get_ancestor_obj_by_type(t, HWLOC_OBJ_CORE, pu))
-			c.core = core->logical_index;
+			c.core = static_cast<unsigned>(hwloc_bitmap_first(core->cpuset));
 		else
-			c.core = pu->logical_index;
+			c.core = c.id;
 		if (const hwloc_obj_t package =
 			    hwloc_get_ancestor_obj_by_type(t, HWLOC_OBJ_PACKAGE, pu))
 			c.package = package->logical_index;

@@ -42,6 +42,7 @@ struct topology_options {
 /// package within the node is the domain.
 /// core_type 0 is the fastest; at most 4 types, of capacities within 5 %.
 /// CPUs that are offline or not there have place TACTUS_NO_PLACE, present 0.
+/// tactus_cpu.core is the lowest CPU id of the core, so without SMT it is the CPU's own.
 /// place.near[] is cumulative and includes the place itself.
 struct topology {
 	unsigned nr_cpus = 0;	  ///< CPUs present (online)
