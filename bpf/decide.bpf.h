@@ -160,6 +160,7 @@ struct tactus_decided {
 	u32 situation;
 	u32 bank;
 	u32 waiting;
+	u32 slot;
 	u32 moment; /* enum tactus_moment */
 	u32 used;   /* place where it was put, TACTUS_HOLD */
 	s32 cpu;    /* CPU used, -1: queued */
@@ -249,119 +250,140 @@ static __always_inline u64 without_long_queues(u64 legal, u64 idle, u32 limit)
 	return kept ? kept : legal;
 }
 
+/* What the fallback would do: an idle place, else the shallowest queue. */
+GLOBAL fallback_action(struct tactus_view *v MEM)
+{
+	struct tactus_place *prev = place_at(v->prev);
+	struct tactus_depths *depth = depths();
+	u32 action;
+
+	if (!prev || !depth)
+		return 0;
+	action = tactus_fallback_idle(v, prev->near);
+	if (action == TACTUS_NO_PLACE)
+		action = tactus_fallback_queue(v, prev->near, depth->depth, nr_places);
+	return action;
+}
+
+/* Ask the row of the worker's class in this situation; d->choice.den stays 0 when none holds. */
+GLOBAL consult_row(struct tactus_task *t MEM, struct tactus_view *v MEM, struct tactus_decided *d MEM,
+		   u64 now)
+{
+	u32 zero = 0, key, fallback, p_fallback = 0;
+	struct tactus_control *control = bpf_map_lookup_elem(&tactus_control, &zero);
+	struct tactus_class_conf *cc;
+	struct tactus_row *row;
+
+	if (!control)
+		return 0;
+	d->bank = control->bank & 1;
+	key = d->bank * TACTUS_MAX_SLOTS + (t->slot & (TACTUS_MAX_SLOTS - 1));
+	cc = bpf_map_lookup_elem(&tactus_classes, &key);
+	d->situation = tactus_situation(cc ? tactus_idle_tiers(cc->tier, v->idle, nr_places) : 0,
+					d->waiting);
+	t->slice_ns = TACTUS_SLICE_DEFAULT_NS;
+	row = row_for(t->slot, d->situation, d->bank, now, control, cc, &d->source);
+	if (!row)
+		return 0;
+	d->version = row->version_end;
+	t->slice_ns = tactus_slice(row->slice_10us);
+	tactus_sample(row->cdf, nr_places, d->legal, d->hold_legal, bpf_get_prandom_u32(), &d->choice);
+	if (!d->choice.den) {
+		d->source = TACTUS_SOURCE_FALLBACK_ILLEGAL;
+		return 0;
+	}
+	if (row->confidence < control->confidence_threshold) {
+		fallback = fallback_action(v) & (TACTUS_MAX_PLACES - 1);
+		if (d->legal >> fallback & 1)
+			p_fallback = tactus_row_mass(row->cdf, fallback);
+		tactus_mix(&d->choice, fallback, p_fallback,
+			   (u32)(((u64)control->explore_ppm << 10) / 1000000), bpf_get_prandom_u32());
+		d->source = TACTUS_SOURCE_MIXED;
+	}
+	if (row_torn(row, d->version)) {
+		d->source = TACTUS_SOURCE_FALLBACK_TORN;
+		d->choice.den = 0;
+	}
+	return 0;
+}
+
+/*
+ * Claim an idle CPU at the chosen place or, where that has none, at the nearest
+ * of the same tier. d->used becomes the place; returns the CPU, -1: queue there.
+ */
+GLOBAL claim_near(struct task_struct *p TASK, struct tactus_view *v MEM, struct tactus_decided *d MEM,
+		  s32 prev_cpu)
+{
+	u32 used = d->used & (TACTUS_MAX_PLACES - 1), i, tier;
+	u32 key = d->bank * TACTUS_MAX_SLOTS + d->slot;
+	u64 others = v->idle & d->legal & ~(1ull << used);
+	struct tactus_class_conf *cc;
+	s32 cpu = -1;
+
+	if (v->idle >> used & 1)
+		cpu = claim_idle(p, used, prev_cpu);
+	if (cpu >= 0 || !others)
+		return cpu;
+	cc = bpf_map_lookup_elem(&tactus_classes, &key);
+	if (!cc)
+		return cpu;
+	tier = cc->tier[used];
+	bpf_for(i, 1, nr_places) {
+		u32 k = used + i >= nr_places ? used + i - nr_places : used + i;
+
+		k &= TACTUS_MAX_PLACES - 1;
+		if (!(others >> k & 1) || cc->tier[k] != tier)
+			continue;
+		cpu = claim_idle(p, k, prev_cpu);
+		if (cpu >= 0) {
+			d->used = k;
+			count(redirects);
+			break;
+		}
+	}
+	return cpu;
+}
+
 /* Moment (a). Decides, claims an idle CPU where there is one, logs. */
 GLOBAL decide_wake(struct task_struct *p TASK, struct tactus_task *t MEM,
 		   struct tactus_placement *out MEM)
 {
+	struct tactus_cpu *prev = cpu_at(out->prev_cpu);
+	struct tactus_decided d = { .moment = TACTUS_MOMENT_WAKE, .cpu = -1 };
 	struct tactus_view v = {};
-	struct tactus_decided d = {};
-	u32 zero = 0, tiers, slot, key, fallback = TACTUS_NO_PLACE;
-	struct tactus_control *control = bpf_map_lookup_elem(&tactus_control, &zero);
-	struct tactus_depths *depth = depths();
-	struct tactus_cpu *prev;
-	struct tactus_class_conf *cc;
 	struct tactus_domain *dom;
 	struct tactus_place *prev_place;
-	struct tactus_row *row;
-	u64 others, now;
-	s32 cpu = -1, prev_cpu;
-	u32 used;
 
-	now = out->now;
-	prev_cpu = out->prev_cpu;
-	prev = cpu_at(prev_cpu);
 	out->cpu = -1;
 	out->action = TACTUS_NO_PLACE;
-	if (!control || !prev || !depth)
+	if (!prev)
 		return 0;
 	dom = domain_at(prev->domain);
 	prev_place = place_at(prev->place);
 	if (!dom || !prev_place)
 		return 0;
-	slot = t->slot;
-
 	see_machine(p, &v);
 	if (!v.legal)
-		return 0; /* e.g. only CPUs that are not in the topology: kernel default */
+		return 0; /* e.g. only CPUs that are not in the topology: stays where it was */
 	v.prev = prev->place;
 	v.prev_idle = prev_place->nr_cpus == 1 && (v.idle >> (prev->place & 63) & 1);
+	d.slot = t->slot & (TACTUS_MAX_SLOTS - 1);
 	d.waiting = dom->nr_waiting > 0 ? dom->nr_waiting : 0;
 	d.legal = without_long_queues(v.legal, v.idle, tactus_queue_limit(d.waiting, dom->nr_cpus));
 	d.hold_legal = tactus_hold_legal(d.waiting, dom->nr_cpus);
-	d.bank = control->bank & 1;
-	key = d.bank * TACTUS_MAX_SLOTS + slot;
-	cc = bpf_map_lookup_elem(&tactus_classes, &key);
-	tiers = cc ? tactus_idle_tiers(cc->tier, v.idle, nr_places) : 0;
-	d.situation = tactus_situation(tiers, d.waiting);
 
-	row = row_for(slot, d.situation, d.bank, now, control, cc, &d.source);
-	t->slice_ns = TACTUS_SLICE_DEFAULT_NS;
-	if (row) {
-		d.version = row->version_end;
-		t->slice_ns = tactus_slice(row->slice_10us);
-		tactus_sample(row->cdf, nr_places, d.legal, d.hold_legal, bpf_get_prandom_u32(),
-			      &d.choice);
-		if (row->confidence < control->confidence_threshold && d.choice.den) {
-			u32 p_fallback;
-
-			fallback = tactus_fallback_idle(&v, prev_place->near);
-			if (fallback == TACTUS_NO_PLACE)
-				fallback = tactus_fallback_queue(&v, prev_place->near,
-								 depth->depth, nr_places);
-			p_fallback = d.legal >> (fallback & 63) & 1 ?
-					     tactus_row_mass(row->cdf, fallback & 63) : 0;
-			tactus_mix(&d.choice, fallback, p_fallback,
-				   (u32)(((u64)control->explore_ppm << 10) / 1000000),
-				   bpf_get_prandom_u32());
-			d.source = TACTUS_SOURCE_MIXED;
-		}
-		if (row_torn(row, d.version)) {
-			d.source = TACTUS_SOURCE_FALLBACK_TORN;
-			d.choice.den = 0;
-		} else if (!d.choice.den) {
-			d.source = TACTUS_SOURCE_FALLBACK_ILLEGAL;
-		}
-	}
+	consult_row(t, &v, &d, out->now);
 	if (!d.choice.den) {
-		d.choice.action = tactus_fallback_idle(&v, prev_place->near);
-		if (d.choice.action == TACTUS_NO_PLACE)
-			d.choice.action = tactus_fallback_queue(&v, prev_place->near, depth->depth,
-								nr_places);
+		d.choice.action = fallback_action(&v);
 		d.choice.num = 1;
 		d.choice.den = 1;
 	}
-
-	used = d.choice.action;
-	if (used < TACTUS_MAX_PLACES) {
-		u32 i;
-
-		if (v.idle >> used & 1)
-			cpu = claim_idle(p, used, prev_cpu);
-		/* none idle there: the nearest idle place of the same tier */
-		others = v.idle & d.legal & ~(1ull << used);
-		if (cpu < 0 && others && cc) {
-			u32 tier = cc->tier[used];
-
-			bpf_for(i, 0, nr_places) {
-				u32 k = (used + i) & (TACTUS_MAX_PLACES - 1);
-
-				if (!(others >> k & 1) || cc->tier[k] != tier)
-					continue;
-				cpu = claim_idle(p, k, prev_cpu);
-				if (cpu >= 0) {
-					used = k;
-					count(redirects);
-					break;
-				}
-			}
-		}
-	}
-	out->cpu = cpu;
-	out->action = used;
-	d.moment = TACTUS_MOMENT_WAKE;
-	d.used = used;
-	d.cpu = cpu;
-	log_decision(t, &d, now);
+	d.used = d.choice.action;
+	if (d.used < TACTUS_MAX_PLACES)
+		d.cpu = claim_near(p, &v, &d, out->prev_cpu);
+	out->cpu = d.cpu;
+	out->action = d.used;
+	log_decision(t, &d, out->now);
 	return 0;
 }
 
