@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The audio task of the frame example: many voices, each through its own room impulse response,
-// mixed into one block of output.
+// The audio task of the frame example: voices mixed into rooms, each room's mix through its impulse
+// response, all rooms summed into one block of output.
 //
-// How: overlap-save convolution. For block b every voice's last fft_frames samples are transformed,
-// multiplied with the spectrum of its impulse response, summed; one inverse transform gives the
-// block. A block depends on the voices' samples only, not on the block before it, so blocks may be
+// How: overlap-save convolution. For block b the last fft_frames samples of a room's voices are
+// summed, transformed, multiplied with the spectrum of the room's impulse response; the rooms are
+// summed as spectra and one inverse transform gives the block. A block depends on the voices' samples only, not on the block before it, so blocks may be
 // computed late, twice or out of order and come out the same: that is what makes results checkable.
 // Relies on: Eigen's FFT. Does not: play sound, resample, read files.
 #pragma once
@@ -20,7 +20,8 @@ namespace tactus::frame {
 class audio_mixer {
  public:
   struct config {
-    unsigned voices = 8;
+    unsigned rooms = 1;
+    unsigned voices = 8;  // per room
     unsigned block_frames = 240;  // output samples per block, <= fft_frames
     unsigned fft_frames = 2048;   // a power of two; the impulse response has what the block leaves
     unsigned loop_blocks = 32;    // the voices' PCM repeats after so many blocks
@@ -49,9 +50,9 @@ class audio_mixer {
 
   config cfg_;
   std::size_t loop_frames_;
-  std::vector<std::vector<float>> pcm_;       // per voice, one loop
-  std::vector<std::vector<float>> impulse_;   // per voice
-  std::vector<std::vector<std::complex<float>>> spectrum_;  // of impulse_, half, scaled by the gain
+  std::vector<std::vector<float>> pcm_;      // per voice, one loop; those of a room follow each other
+  std::vector<std::vector<float>> impulse_;  // per room
+  std::vector<std::vector<std::complex<float>>> spectrum_;  // of impulse_, half
 };
 
 }  // namespace tactus::frame

@@ -23,6 +23,7 @@ constexpr std::uint64_t k_argument_mask = (std::uint64_t{1} << k_epoch_shift) - 
 
 audio_mixer::config audio_config(const game_config& cfg) {
   audio_mixer::config out;
+  out.rooms = cfg.audio_rooms;
   out.voices = cfg.audio_voices;
   out.seed = cfg.seed;
   const std::int64_t frames = cfg.audio_period_ns * out.sample_rate_hz / 1'000'000'000;

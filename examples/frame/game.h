@@ -40,13 +40,14 @@ struct game_config {
 
   std::int64_t audio_period_ns = 5'000'000;
   unsigned audio_streams = 2;
-  unsigned audio_voices = 8;
+  unsigned audio_rooms = 1;
+  unsigned audio_voices = 8;  // per room
 
   std::int64_t frame_period_ns = 16'666'667;
   unsigned physics_bodies = 256;
   unsigned physics_tasks = 4;
   unsigned path_queries = 2;  // per frame
-  unsigned path_side = 96;
+  unsigned path_side = 80;
 
   unsigned load_in_flight = 4;
   std::int64_t load_think_ns = 0;  // from the end of one to the submission of the next

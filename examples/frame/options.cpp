@@ -28,7 +28,7 @@ exit codes: 0 done, 1 a result was wrong or the load could not run, 2 wrong use)
 
 struct sizes {
   double scale = 1;
-  unsigned voices = 0, bodies = 0, side = 0, piece_kib = 0;  // 0: by scale
+  unsigned rooms = 0, bodies = 0, side = 0, piece_kib = 0;  // 0: by scale
 };
 
 unsigned scaled(double base, double factor, unsigned least) {
@@ -64,13 +64,14 @@ int parse_options(int argc, char** argv, options& out) {
   app.add_option("--scale", size.scale, "work per task")->check(positive)->capture_default_str();
   app.add_option("--audio-period-ms", audio_ms, "one block per period")->check(CLI::Range(0.5, 1000.0))->capture_default_str();
   app.add_option("--audio-streams", g.audio_streams, "tasks per period; 0: no audio")->check(CLI::Range(0, 32))->capture_default_str();
-  app.add_option("--audio-voices", size.voices, "per stream (default 8 x scale)");
+  app.add_option("--audio-rooms", size.rooms, "convolutions per task (default 1 x scale)");
+  app.add_option("--audio-voices", g.audio_voices, "mixed per room")->check(CLI::Range(1, 1024))->capture_default_str();
   app.add_option("--frame-period-ms", frame_ms, "physics and path-finding (default 10/3 of the audio period: 60 per s)")
       ->check(CLI::Range(0.5, 1000.0));
   app.add_option("--physics-bodies", size.bodies, "(default 256 x square root of scale)");
   app.add_option("--physics-tasks", g.physics_tasks, "tasks per step")->capture_default_str();
   app.add_option("--path-queries", g.path_queries, "per frame")->check(CLI::Range(0, 64))->capture_default_str();
-  app.add_option("--path-side", size.side, "of the grid, cells (default 48 x square root of scale)");
+  app.add_option("--path-side", size.side, "of the grid, cells (default 80 x square root of scale)");
   app.add_option("--load-in-flight", g.load_in_flight, "loading tasks at any time (default: CPUs)");
   app.add_option("--load-think-ms", think_ms, "from the end of one to the next")->check(CLI::Range(0.0, 10000.0))->capture_default_str();
   app.add_option("--load-piece-kib", size.piece_kib, "uncompressed (default 64 x scale)");
@@ -88,9 +89,9 @@ int parse_options(int argc, char** argv, options& out) {
   g.audio_period_ns = ns(audio_ms);
   g.frame_period_ns = ns(frame_ms != 0 ? frame_ms : audio_ms * 10 / 3);
   g.load_think_ns = ns(think_ms);
-  g.audio_voices = size.voices != 0 ? size.voices : scaled(8, size.scale, 1);
+  g.audio_rooms = size.rooms != 0 ? size.rooms : scaled(1, size.scale, 1);
   g.physics_bodies = size.bodies != 0 ? size.bodies : scaled(256, root, 16);
-  g.path_side = size.side != 0 ? size.side : scaled(48, root, 8);
+  g.path_side = size.side != 0 ? size.side : scaled(80, root, 8);
   g.assets.piece_bytes = std::size_t{size.piece_kib != 0 ? size.piece_kib : scaled(64, size.scale, 1)} << 10;
   g.assets.total_bytes = std::max(g.assets.piece_bytes, static_cast<std::size_t>(load_mib * 1048576));
   g.assets.seed = g.seed;

@@ -16,7 +16,7 @@ namespace tactus::frame {
 class path_grid {
  public:
   struct config {
-    unsigned side = 96;     // cells along one edge, >= 8
+    unsigned side = 80;     // cells along one edge, >= 8
     unsigned queries = 32;  // distinct queries
     std::uint64_t seed = 1;
   };

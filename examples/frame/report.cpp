@@ -57,6 +57,7 @@ json options_json(const game_config& cfg, const asset_store& assets) {
   out["seed"] = cfg.seed;
   out["audio_period_ms"] = static_cast<double>(cfg.audio_period_ns) * 1e-6;
   out["audio_streams"] = cfg.audio_streams;
+  out["audio_rooms"] = cfg.audio_rooms;
   out["audio_voices"] = cfg.audio_voices;
   out["frame_period_ms"] = static_cast<double>(cfg.frame_period_ns) * 1e-6;
   out["physics_bodies"] = cfg.physics_bodies;

@@ -47,7 +47,7 @@ struct folder {
 }  // namespace
 
 TEST_CASE("FFT convolution gives what direct convolution gives") {
-  audio_mixer mixer({.voices = 3, .block_frames = 100, .fft_frames = 512, .loop_blocks = 8, .seed = 7});
+  audio_mixer mixer({.rooms = 2, .voices = 3, .block_frames = 100, .fft_frames = 512, .loop_blocks = 8, .seed = 7});
   double loudest = 0;
   for (const double s : mixer.mix_direct(3)) loudest = std::max(loudest, std::abs(s));
   CHECK(loudest > 0.05);  // there is something to compare
