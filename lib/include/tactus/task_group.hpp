@@ -28,16 +28,20 @@ class join_counter {
   join_counter(const join_counter&) = delete;
   join_counter& operator=(const join_counter&) = delete;
 
-  void task_started() noexcept;
+  void task_started(unsigned priority) noexcept;
   // The counter may be gone when this returns.
   void task_ended() noexcept;
   void keep(std::exception_ptr e) noexcept;  // the first one counts
+
+  // The least urgent priority among the tasks started so far.
+  unsigned lowest_priority() const noexcept { return lowest_.load(std::memory_order_relaxed); }
 
   // Owner only.
   bool done() const noexcept {
     const std::uint64_t ended = ended_elsewhere_.load(std::memory_order_acquire) & ~k_sleeping;
     return started_here_ + started_elsewhere_.load(std::memory_order_relaxed) == ended_here_ + ended;
   }
+  void announce(parker* p) noexcept;  // see wait_condition
   void wait(pool_core& core);  // helps; does not throw what tasks threw
   void rethrow();
 
@@ -50,6 +54,7 @@ class join_counter {
   std::uint64_t ended_here_ = 0;
   std::atomic<std::uint64_t> started_elsewhere_{0};
   std::atomic<std::uint64_t> ended_elsewhere_{0};
+  std::atomic<std::uint8_t> lowest_{3};
   std::atomic<int> error_state_{0};  // 0 none, 1 being stored, 2 stored
   std::exception_ptr error_;
 };

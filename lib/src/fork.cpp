@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// fork(): the child has one thread and no workers, so its pools run every task
+// in the call that submits it. Tasks that waited at the fork belong to the
+// parent, which runs them; the child forgets them. A task that forks must end
+// its child by exec or _exit.
+#include "pool_core.h"
+#include "thread_state.h"
+
+#include <algorithm>
+#include <mutex>
+#include <vector>
+
+namespace tactus::detail {
+namespace {
+
+struct pool_list {
+  std::mutex lock;
+  std::vector<pool_core*> pools;
+};
+
+pool_list& list() {
+  static pool_list* const instance = [] {
+    auto* made = new pool_list;
+    pthread_atfork(
+        [] {
+          list().lock.lock();
+          task_memory_before_fork();
+        },
+        [] {
+          task_memory_after_fork();
+          list().lock.unlock();
+        },
+        [] {
+          task_memory_after_fork();
+          for (pool_core* core : list().pools) core->after_fork_in_child();
+          t_state.self = nullptr;
+          list().lock.unlock();
+        });
+    return made;
+  }();
+  return *instance;
+}
+
+}  // namespace
+
+void remember_pool(pool_core& core) {
+  std::lock_guard guard(list().lock);
+  list().pools.push_back(&core);
+}
+
+void forget_pool(pool_core& core) noexcept {
+  std::lock_guard guard(list().lock);
+  std::erase(list().pools, &core);
+}
+
+void pool_core::after_fork_in_child() noexcept {
+  state_.store(state_kind::forked, std::memory_order_relaxed);
+  routes.store(nullptr, std::memory_order_relaxed);
+  shared_pool_page.store(nullptr, std::memory_order_relaxed);
+  for (unsigned i = 0; i < nr_threads(); ++i) workers[i].tags.after_fork(pages.private_page(i));
+}
+
+}  // namespace tactus::detail

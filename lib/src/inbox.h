@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Inbox: the first-in-first-out queue of one class, for tasks that come from
+// threads that are no workers or that are not of their submitter's priority.
+//
+// An intrusive queue with one exchange per push (D. Vyukov's MPSC queue); pops
+// are made by whoever holds try_lock(). A push is two steps, exchange of the
+// tail and link of the predecessor; a pop between them sees the queue end there,
+// although it is not empty. That is harmless: the pusher looks for somebody to
+// wake after its second step.
+#ifndef TACTUS_SRC_INBOX_H
+#define TACTUS_SRC_INBOX_H
+
+#include <tactus/task.hpp>
+
+#include <atomic>
+#include <cstdint>
+
+namespace tactus::detail {
+
+class inbox {
+ public:
+  inbox() noexcept : tail_(&stub_), head_(&stub_) {}
+  inbox(const inbox&) = delete;
+  inbox& operator=(const inbox&) = delete;
+
+  // Any thread; never blocks.
+  void push(task_link* t) noexcept {
+    t->next.store(nullptr, std::memory_order_relaxed);
+    task_link* before = tail_.exchange(t, std::memory_order_seq_cst);
+    before->next.store(t, std::memory_order_release);
+  }
+
+  bool try_lock() noexcept {
+    return !locked_.load(std::memory_order_relaxed) && !locked_.exchange(true, std::memory_order_acquire);
+  }
+  void unlock() noexcept { locked_.store(false, std::memory_order_release); }
+
+  // REQUIRES: the lock. Null when empty, or when the next push is half done.
+  task* pop() noexcept {
+    task_link* head = head_;
+    task_link* next = head->next.load(std::memory_order_acquire);
+    if (head == &stub_) {
+      if (!next) return nullptr;
+      head_ = head = next;
+      next = next->next.load(std::memory_order_acquire);
+    }
+    if (!next) {  // head is the last, as far as can be seen: put the stub behind it
+      if (tail_.load(std::memory_order_seq_cst) != head) return nullptr;
+      push(&stub_);
+      next = head->next.load(std::memory_order_acquire);
+      if (!next) return nullptr;
+    }
+    head_ = next;
+    return static_cast<task*>(head);
+  }
+
+  // REQUIRES: the lock. False also while a push is half done.
+  bool empty() const noexcept {
+    return head_ == &stub_ && tail_.load(std::memory_order_seq_cst) == &stub_;
+  }
+
+  // When it was last served or became non-empty; coarse ms, for aging.
+  std::atomic<std::uint32_t> since_ms{0};
+
+ private:
+  alignas(64) std::atomic<task_link*> tail_;
+  alignas(64) task_link* head_;  // under the lock
+  std::atomic<bool> locked_{false};
+  task_link stub_;
+};
+
+}  // namespace tactus::detail
+
+#endif

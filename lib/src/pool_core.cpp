@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Submitting, waking and finishing: see the argument in pool_core.h.
+#include "pool_core.h"
+
+#include "affinity.h"
+#include "registration.h"
+#include "thread_state.h"
+
+#include <tactus/task_group.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <cstdio>
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace tactus::detail {
+namespace {
+
+int membarrier(int command) noexcept { return static_cast<int>(syscall(SYS_membarrier, command, 0, 0)); }
+
+bool register_membarrier() noexcept {
+  const int supported = membarrier(MEMBARRIER_CMD_QUERY);
+  return supported > 0 && (supported & MEMBARRIER_CMD_PRIVATE_EXPEDITED) &&
+         membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
+}
+
+}  // namespace
+
+pool_core::pool_core(const pool_options& given) : options(given) {
+  options.name.resize(std::min<std::size_t>(options.name.size(), 31));
+  nr_workers = std::clamp(options.workers ? options.workers : allowed_cpus(), 1u, TACTUS_MAX_WORKERS - 64u);
+  nr_spares = static_cast<unsigned>(
+      std::clamp(options.spares < 0 ? static_cast<int>(std::min(nr_workers, 4u)) : options.spares, 0, 64));
+  clock = process_clock();
+  have_membarrier_ = register_membarrier();
+  pages.init(nr_threads());
+  workers = std::make_unique<worker[]>(nr_threads());
+  for (unsigned i = 0; i < nr_threads(); ++i) {
+    worker& w = workers[i];
+    w.core = this;
+    w.index = i;
+    w.spare = i >= nr_workers;
+    w.random = i * 2654435761u + 1;
+    w.tags.init(pages.private_page(i), clock);
+  }
+  agent = std::make_unique<registration>(*this);
+  classes.on_new_class = [this] { agent->classes_changed(); };
+  remember_pool(*this);
+  try {
+    start_threads();
+    agent->start();
+  } catch (...) {
+    stop_threads();
+    forget_pool(*this);
+    throw;
+  }
+}
+
+pool_core::~pool_core() {
+  try {
+    shutdown(stop_mode::drain);
+  } catch (...) {  // only from a task of this pool, which is the caller's mistake
+    std::fprintf(stderr, "tactus: pool \"%s\" destroyed from one of its own tasks; terminating\n", options.name.c_str());
+    std::terminate();
+  }
+  forget_pool(*this);
+  if (first_error_ && state() != state_kind::forked) {
+    const char* what = "unknown exception";
+    try {
+      std::rethrow_exception(first_error_);
+    } catch (const std::exception& e) {
+      std::fprintf(stderr, "tactus: a detached task of pool \"%s\" failed and nobody waited: %s\n",
+                   options.name.c_str(), e.what());
+      return;
+    } catch (...) {
+    }
+    std::fprintf(stderr, "tactus: a detached task of pool \"%s\" failed and nobody waited: %s\n",
+                 options.name.c_str(), what);
+  }
+}
+
+void pool_core::stamp_deadline(task* t, const class_entry& e) const noexcept {
+  const std::uint64_t now_ns = tick_clock::now_ns();
+  t->tag = tactus_tag_make(e.local, e.priority, now_ns + e.deadline_ns);
+  t->deadline_ticks = clock.recorded() && clock.reads_tsc
+                          ? clock.read() + static_cast<std::uint64_t>(static_cast<double>(e.deadline_ns) *
+                                                                      clock.ticks_per_us / 1000.0)
+                          : now_ns + e.deadline_ns;
+}
+
+void enqueue(pool_core& core, task* t, const class_entry& e) {
+  t->weight = e.weight;
+  if (e.deadline_ns) [[unlikely]] {
+    core.stamp_deadline(t, e);
+  } else {
+    t->tag = e.tag;
+    t->deadline_ticks = 0;
+  }
+  if (t->kind == task_kind::grouped) t->join->task_started(e.priority);
+  worker* w = t_state.self;
+  if (w && w->core == &core) [[likely]]
+    core.submit_from_worker(*w, t, e);
+  else
+    core.submit_from_outside(t, e);
+}
+
+const class_entry& bind_class(pool_core& core, const task_class& cls) { return core.classes.named(cls); }
+const class_entry& bind_site(pool_core& core, const std::source_location& where, unsigned bucket) {
+  return core.classes.at_site(where, bucket);
+}
+
+void pool_core::submit_from_worker(worker& w, task* t, const class_entry& e) {
+  w.tags.submitted(e.local, e.weight);
+  // Tasks of the running task's own priority stay here, newest first (depth
+  // first, so that a recursion stays small); others go where all can see them.
+  if (e.priority != tactus_tag_priority(w.tags.tag())) {
+    place_shared(t, e);
+    return;
+  }
+  w.keep(t);         // (1)
+  light_barrier();
+  if (may_wake()) {  // (2)
+    if (worker* idle = claim_idle(false)) {
+      task* oldest = w.deques[e.priority].steal();
+      hand_over(*idle, oldest, oldest ? oldest->tag : e.tag);
+    }
+  } else if (e.priority >= k_first_urgent && wants_spare(e.priority)) {
+    if (worker* idle = claim_idle(true)) {
+      nr_spare_wakeups_.fetch_add(1, std::memory_order_relaxed);
+      task* oldest = w.deques[e.priority].steal();
+      hand_over(*idle, oldest, oldest ? oldest->tag : e.tag);
+    }
+  }
+}
+
+void pool_core::submit_from_outside(task* t, const class_entry& e) {
+  const state_kind now = state();
+  if (now != state_kind::running) [[unlikely]] {
+    const bool from_task = t_state.helping == this;
+    if (now != state_kind::forked && !(from_task && now < state_kind::stopped)) {
+      t->invoke(*t, task_op::drop);
+      if (t->kind == task_kind::promised) {  // its future never reaches the caller
+        store<std::exception_ptr>(*t, std::make_exception_ptr(pool_stopped()));
+        t->state.store(k_failed, std::memory_order_release);
+        drop_reference(t);
+      } else {
+        if (t->kind == task_kind::grouped) t->join->task_ended();
+        release_task(t);
+      }
+      throw pool_stopped();
+    }
+  }
+  count_external_submit(e);
+  if (now == state_kind::forked) [[unlikely]] {
+    execute_outside(t);
+    return;
+  }
+  place_shared(t, e);
+  if (state() == state_kind::stopped) [[unlikely]]  // stopped meanwhile: nobody else would run it
+    run_leftovers();
+}
+
+void pool_core::place_shared(task* t, const class_entry& e) noexcept {
+  if (may_wake()) {
+    if (worker* w = claim_idle(false)) {
+      hand_over(*w, t, t->tag);
+      return;
+    }
+  } else if (e.priority >= k_first_urgent && wants_spare(e.priority)) {
+    if (worker* w = claim_idle(true)) {
+      nr_spare_wakeups_.fetch_add(1, std::memory_order_relaxed);
+      hand_over(*w, t, t->tag);
+      return;
+    }
+  }
+  const std::uint64_t tag = t->tag;
+  push_inbox(t, e.local);  // (1), and the barrier: its exchange
+  if (may_wake()) {        // (2)
+    wake_for_visible_work();
+  } else if (e.priority >= k_first_urgent && wants_spare(e.priority)) {
+    if (worker* w = claim_idle(true)) {
+      nr_spare_wakeups_.fetch_add(1, std::memory_order_relaxed);
+      hand_over(*w, nullptr, tag);
+    }
+  }
+}
+
+bool pool_core::wants_spare(unsigned priority) const noexcept {
+  if (nr_idle_spares_.load(std::memory_order_relaxed) == 0) return false;
+  for (unsigned i = 0; i < nr_workers; ++i) {
+    const std::uint64_t tag = __atomic_load_n(&workers[i].tags.active()->tag, __ATOMIC_RELAXED);
+    if ((tag & TACTUS_TAG_VALID) && tactus_tag_priority(tag) < priority) return true;
+  }
+  return false;
+}
+
+void pool_core::push_inbox(task* t, unsigned local_class) noexcept {
+  inbox& to = inboxes[local_class];
+  to.push(t);
+  // settle_ready() clears the bit, then looks at the tail; this looks at the bit
+  // after moving the tail: one of the two sees the other.
+  const std::uint64_t bit = 1ull << local_class;
+  if (!(ready_.load(std::memory_order_seq_cst) & bit)) {
+    to.since_ms.store(coarse_ms(), std::memory_order_relaxed);
+    ready_.fetch_or(bit, std::memory_order_seq_cst);
+  }
+}
+
+void pool_core::settle_ready(unsigned local_class) noexcept {
+  const inbox& box = inboxes[local_class];
+  if (!box.empty()) return;
+  const std::uint64_t bit = 1ull << local_class;
+  ready_.fetch_and(~bit, std::memory_order_seq_cst);
+  if (!box.empty()) ready_.fetch_or(bit, std::memory_order_seq_cst);
+}
+
+task* pool_core::take_for_outside() noexcept {
+  for (unsigned p = k_priorities; p-- > 0;)
+    for (std::uint64_t rest = ready_classes() & classes.of_priority(p); rest; rest &= rest - 1) {
+      const unsigned c = static_cast<unsigned>(std::countr_zero(rest));
+      if (!inboxes[c].try_lock()) continue;
+      task* t = inboxes[c].pop();
+      settle_ready(c);
+      inboxes[c].unlock();
+      if (t) return t;
+    }
+  for (unsigned i = 0; i < nr_threads(); ++i)
+    for (unsigned p = k_priorities; p-- > 0;)
+      if (task* t = workers[i].deques[p].steal()) return t;
+  return nullptr;
+}
+
+// --- idle workers ----------------------------------------------------------
+
+void pool_core::heavy_barrier() noexcept {
+  if (have_membarrier_)
+    membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+  else
+    barrier_word_.fetch_add(1, std::memory_order_seq_cst);
+}
+
+// The count goes up before the bit is set and down after it is cleared, so a
+// zero count means that no bit was visible.
+void pool_core::set_idle(worker& w) noexcept {
+  (w.spare ? nr_idle_spares_ : nr_idle_).fetch_add(1, std::memory_order_seq_cst);
+  idle_[w.index / 64].fetch_or(1ull << (w.index % 64), std::memory_order_seq_cst);
+}
+
+bool pool_core::unset_idle(worker& w) noexcept {
+  const std::uint64_t bit = 1ull << (w.index % 64);
+  if (!(idle_[w.index / 64].fetch_and(~bit, std::memory_order_seq_cst) & bit)) return false;
+  (w.spare ? nr_idle_spares_ : nr_idle_).fetch_sub(1, std::memory_order_seq_cst);
+  return true;
+}
+
+worker* pool_core::claim_idle(bool spare) noexcept {
+  const unsigned from = spare ? nr_workers : 0, to = spare ? nr_threads() : nr_workers;
+  for (unsigned word = from / 64; word * 64 < to; ++word) {
+    std::uint64_t bits = idle_[word].load(std::memory_order_seq_cst);
+    if (word * 64 < from) bits &= ~0ull << (from % 64);
+    if (to - word * 64 < 64) bits &= (1ull << (to - word * 64)) - 1;
+    for (; bits; bits &= bits - 1) {
+      const unsigned i = word * 64 + static_cast<unsigned>(std::countr_zero(bits));
+      if (unset_idle(workers[i])) return &workers[i];
+    }
+  }
+  return nullptr;
+}
+
+void pool_core::hand_over(worker& w, task* t, std::uint64_t next_tag) noexcept {
+  w.slot.store(t, std::memory_order_release);
+  __atomic_store_n(&w.tags.offered()->next_tag, next_tag, __ATOMIC_RELAXED);
+  w.delivered.store(true, std::memory_order_seq_cst);
+  w.sleep.unpark();
+}
+
+void pool_core::wake_for_visible_work() noexcept {
+  if (ready_classes() == 0) {
+    bool any = false;
+    for (unsigned i = 0; i < nr_threads() && !any; ++i) any = workers[i].levels.load(std::memory_order_acquire) != 0;
+    if (!any) return;
+  }
+  worker* w = claim_idle(false);
+  if (!w) return;
+  task* t = take_for_outside();
+  hand_over(*w, t, t ? t->tag : tactus_tag_make(0, TACTUS_PRIORITY_NORMAL, 0));
+}
+
+bool pool_core::work_visible(const worker&, unsigned lowest) const noexcept {
+  if (ready_classes() & (lowest ? classes_from(lowest) : ~0ull)) return true;
+  for (unsigned i = 0; i < nr_threads(); ++i)
+    for (unsigned rest = workers[i].levels.load(std::memory_order_acquire) >> lowest << lowest; rest; rest &= rest - 1)
+      if (!workers[i].deques[static_cast<unsigned>(std::countr_zero(rest))].empty()) return true;
+  return false;
+}
+
+// --- finishing -------------------------------------------------------------
+
+void pool_core::finish(task* t, std::exception_ptr* error) noexcept {
+  switch (t->kind) {
+    case task_kind::detached:
+      release_task(t);
+      break;
+    case task_kind::grouped: {
+      join_counter* join = t->join;
+      release_task(t);
+      if (error) join->keep(std::move(*error));
+      join->task_ended();
+      break;
+    }
+    case task_kind::promised: {
+      if (error) store<std::exception_ptr>(*t, std::move(*error));
+      const std::uint32_t before = t->state.exchange(error ? k_failed : k_done, std::memory_order_seq_cst);
+      if (before == k_waited) t->waiter->unpark();  // t lives: we hold a reference
+      drop_reference(t);
+      break;
+    }
+  }
+}
+
+void pool_core::keep_error(const std::exception_ptr& error) noexcept {
+  std::lock_guard guard(error_lock_);
+  if (!first_error_) first_error_ = error;
+}
+
+void pool_core::drop(task* t) noexcept {
+  t->invoke(*t, task_op::drop);
+  if (t->kind == task_kind::detached) {
+    finish(t, nullptr);
+    return;
+  }
+  std::exception_ptr error = std::make_exception_ptr(cancelled());
+  finish(t, &error);
+}
+
+void pool_core::execute_outside(task* t, unsigned waiters) noexcept {
+  const unsigned local = tactus_tag_class(t->tag), weight = t->weight;
+  external_shard& shard = external[t_state.shard % k_shards];
+  const state_kind now = state();
+  if (now == state_kind::cancelling || now == state_kind::stopped) {
+    drop(t);
+  } else {
+    const std::uint64_t deadline = t->deadline_ticks;
+    const void* outer = std::exchange(t_state.helping, this);
+    std::exception_ptr error;
+    const std::uint64_t start = clock.recorded() ? clock.read() : 0;
+    try {
+      t->invoke(*t, task_op::run);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    const std::uint64_t end = clock.recorded() ? clock.read() : deadline ? tick_clock::now_ns() : 0;
+    t_state.helping = outer;
+    if (clock.recorded())
+      shard.run_units[local].fetch_add((end - start) >> TACTUS_RUN_UNIT_TICKS_LOG2, std::memory_order_relaxed);
+    if (deadline && end > deadline) shard.missed[local].fetch_add(1, std::memory_order_relaxed);
+    if (error) shard.failed[local].fetch_add(1, std::memory_order_relaxed);
+    if (error && t->kind == task_kind::detached) keep_error(error);
+    finish(t, error ? &error : nullptr);
+  }
+  count_external_finish(local, weight);
+  if (waiters_.load(std::memory_order_seq_cst) > waiters) notify_if_quiescent();
+}
+
+void pool_core::count_external_submit(const class_entry& e) noexcept {
+  thread_parker();  // gives the thread its shard, once
+  external[t_state.shard % k_shards].submitted[e.local].fetch_add(1, std::memory_order_seq_cst);
+  if (tactus_pool_page* page = shared_pool_page.load(std::memory_order_acquire)) {
+    __atomic_fetch_add(&page->submitted[e.local], 1u, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&page->weight_submitted, static_cast<__u64>(e.weight), __ATOMIC_RELAXED);
+  }
+}
+
+void pool_core::count_external_finish(unsigned local, unsigned weight) noexcept {
+  external[t_state.shard % k_shards].finished[local].fetch_add(1, std::memory_order_seq_cst);
+  if (tactus_pool_page* page = shared_pool_page.load(std::memory_order_acquire)) {
+    __atomic_fetch_add(&page->finished[local], 1u, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&page->weight_finished, static_cast<__u64>(weight), __ATOMIC_RELAXED);
+  }
+}
+
+}  // namespace tactus::detail

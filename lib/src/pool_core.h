@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The shared state of one pool: workers, inboxes, who is idle, counters, pages.
+//
+// WAKE-UPS CANNOT BE LOST. A producer makes a task visible, then looks for an
+// idle worker; a worker announces that it is idle, then looks for tasks once
+// more, then sleeps:
+//     producer:  (1) task visible   [barrier]  (2) read idle bits, searching_
+//     worker:    (3) set idle bit   [barrier]  (4) read all queues, (5) sleep
+// With a full barrier on both sides, (2) sees (3) or (4) sees (1). In the first
+// case the producer claims the worker: clears its bit (one producer succeeds),
+// leaves it a task or just wakes it; the notification is kept by the parker if
+// it comes before (5). In the second the worker takes its bit back and goes on.
+// A producer that saw a searching worker instead need not wake anybody: a
+// searcher stops counting as one only after (3), so its (4) comes after (2),
+// hence after (1). A searcher that finds a task while it is the last one wakes
+// another worker if more is visible, so parallelism is not lost either.
+//
+// The barrier of a worker that pushes to its own deque costs nothing there: the
+// idle side pays for both by membarrier(PRIVATE_EXPEDITED), which puts a full
+// barrier on every running thread of the process between (3) and (4). Where the
+// kernel has none, both sides use a read-modify-write of one word.
+#ifndef TACTUS_SRC_POOL_CORE_H
+#define TACTUS_SRC_POOL_CORE_H
+
+#include "class_table.h"
+#include "inbox.h"
+#include "pages.h"
+#include "worker.h"
+
+#include <atomic>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <string>
+
+namespace tactus::detail {
+
+class registration;
+
+// Counters of threads that are no workers; a few shards so that they do not
+// meet. Exact; the pool page has a copy while it is shared.
+struct alignas(64) external_shard {
+  std::array<std::atomic<std::uint64_t>, TACTUS_MAX_LOCAL_CLASSES> submitted{};
+  std::array<std::atomic<std::uint64_t>, TACTUS_MAX_LOCAL_CLASSES> finished{};
+  std::array<std::atomic<std::uint64_t>, TACTUS_MAX_LOCAL_CLASSES> missed{};
+  std::array<std::atomic<std::uint64_t>, TACTUS_MAX_LOCAL_CLASSES> failed{};
+  std::array<std::atomic<std::uint64_t>, TACTUS_MAX_LOCAL_CLASSES> run_units{};
+};
+
+class pool_core {
+ public:
+  explicit pool_core(const pool_options& options);
+  ~pool_core();
+
+  // Producers.
+  void submit_from_worker(worker& w, task* t, const class_entry& e);
+  void submit_from_outside(task* t, const class_entry& e);
+  void stamp_deadline(task* t, const class_entry& e) const noexcept;
+
+  // Waiting.
+  void wait();
+  void wait_for(const wait_condition& condition);  // by whichever thread calls
+  static void sleep_until_done(const wait_condition& condition);
+  bool quiescent() const noexcept;                 // everything submitted has finished
+  void notify_if_quiescent() noexcept;             // REQUIRES: waiters_ was seen non-zero
+  bool has_waiters() const noexcept { return waiters_.load(std::memory_order_seq_cst) != 0; }
+  void shutdown(stop_mode mode);
+
+  // Completion of a task that has run (or was dropped); releases it.
+  void finish(task* t, std::exception_ptr* error) noexcept;  // error: null = none
+  void keep_error(const std::exception_ptr& error) noexcept;  // of a detached task; before it is counted
+  void drop(task* t) noexcept;  // destroys the callable, finishes it as cancelled
+  // By a thread that is no worker. waiters: how many of waiters_ are the caller.
+  void execute_outside(task* t, unsigned waiters = 0) noexcept;
+
+  // Idle workers.
+  void set_idle(worker& w) noexcept;
+  bool unset_idle(worker& w) noexcept;      // false: claimed by a waker
+  worker* claim_idle(bool spare) noexcept;  // null: none
+  void hand_over(worker& w, task* t, std::uint64_t next_tag) noexcept;
+  bool may_wake() const noexcept {
+    return nr_idle_.load(std::memory_order_relaxed) != 0 && searching_.load(std::memory_order_relaxed) == 0;
+  }
+  // Wakes one idle worker if there is one and anything is visible to do.
+  void wake_for_visible_work() noexcept;
+  // A full barrier against light_barrier() of every other thread.
+  void heavy_barrier() noexcept;
+  void light_barrier() noexcept {
+    if (have_membarrier_) [[likely]]
+      std::atomic_signal_fence(std::memory_order_seq_cst);  // the compiler; heavy_barrier() does the rest
+    else
+      barrier_word_.fetch_add(1, std::memory_order_seq_cst);
+  }
+  // Anything in a queue that `w` may take?
+  bool work_visible(const worker& w, unsigned lowest) const noexcept;
+
+  // Shared queues.
+  void place_shared(task* t, const class_entry& e) noexcept;  // hands over, or queues and wakes
+  void push_inbox(task* t, unsigned local_class) noexcept;
+  std::uint64_t ready_classes() const noexcept { return ready_.load(std::memory_order_seq_cst); }
+  std::uint64_t classes_from(unsigned lowest) const noexcept {  // of priority >= lowest
+    std::uint64_t all = 0;
+    for (unsigned p = lowest; p < k_priorities; ++p) all |= classes.of_priority(p);
+    return all;
+  }
+  // REQUIRES: the inbox's lock. Clears its ready bit if it is empty.
+  void settle_ready(unsigned local_class) noexcept;
+  task* take_for_outside() noexcept;
+
+  // Configuration; constant after construction.
+  pool_options options;
+  unsigned nr_workers = 0, nr_spares = 0;
+  unsigned nr_threads() const noexcept { return nr_workers + nr_spares; }
+  class_table classes;
+  tick_clock clock;
+  std::unique_ptr<worker[]> workers;
+  std::array<inbox, TACTUS_MAX_LOCAL_CLASSES> inboxes;
+  std::atomic<const tactus_route_table*> routes{nullptr};
+  page_region pages;
+  // Where external counters are copied to; null while nobody looks.
+  std::atomic<tactus_pool_page*> shared_pool_page{nullptr};
+  std::unique_ptr<registration> agent;
+
+  enum class state_kind : std::uint32_t { running, draining, cancelling, stopped, forked };
+  state_kind state() const noexcept { return state_.load(std::memory_order_acquire); }
+
+  alignas(64) std::atomic<std::uint64_t> ready_{0};  // bit c: inboxes[c] is not empty
+  alignas(64) std::atomic<std::uint32_t> nr_idle_{0};  // workers, not spares
+  std::atomic<std::uint32_t> searching_{0};
+  std::atomic<std::uint32_t> nr_idle_spares_{0};
+  std::atomic<std::uint32_t> waiters_{0};
+  std::atomic<std::uint64_t> nr_spare_wakeups_{0};
+
+  static constexpr unsigned k_shards = 8;
+  std::array<external_shard, k_shards> external;
+
+  // fork(): every pool of the process.
+  void after_fork_in_child() noexcept;
+
+ private:
+  // True when a spare should be woken for a task of this priority: all workers
+  // are busy, one of them with something less urgent.
+  bool wants_spare(unsigned priority) const noexcept;
+  void count_external_submit(const class_entry& e) noexcept;
+  void count_external_finish(unsigned local, unsigned weight) noexcept;
+  void start_threads();
+  void stop_threads() noexcept;
+  void run_leftovers() noexcept;
+  void wait_quiescent(bool help);
+  bool called_from_task() const noexcept;
+
+  std::atomic<state_kind> state_{state_kind::running};
+  bool have_membarrier_ = false;
+  alignas(64) std::atomic<std::uint32_t> barrier_word_{0};
+  std::array<std::atomic<std::uint64_t>, TACTUS_MAX_WORKERS / 64> idle_{};  // spares too
+  mutable std::atomic<std::uint32_t> quiescence_checks_{0};
+  std::atomic<std::uint32_t> quiet_epoch_{0};  // futex of wait()
+  std::mutex stop_lock_;
+  std::mutex error_lock_;
+  std::exception_ptr first_error_;  // of a detached task; under error_lock_
+};
+
+// Pools alive in this process, for fork().
+void remember_pool(pool_core& core);
+void forget_pool(pool_core& core) noexcept;
+
+}  // namespace tactus::detail
+
+#endif

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The worker's loop: take, run, look around, sleep; and which task comes next.
+#include "worker.h"
+
+#include "pool_core.h"
+#include "route.h"
+#include "thread_state.h"
+
+#include <bit>
+#include <sched.h>
+
+namespace tactus::detail {
+namespace {
+
+// How long a worker looks around before it sleeps: some rounds with pauses (a
+// few us), then some that give the CPU away. Short, since on a machine whose
+// CPUs are all in use it takes them from who has work.
+constexpr int k_pause_rounds = 24, k_yield_rounds = 6, k_pauses_per_round = 24;
+
+// Aging: every k_age_step_ms without being served count as one priority more;
+// at equal rank the truly higher priority goes first, until k_age_limit_ms.
+constexpr std::uint32_t k_age_step_ms = 25, k_age_limit_ms = 200;
+
+// Classes whose tasks are shorter than this are taken from an inbox in batches.
+constexpr unsigned k_batch_below_us = 2, k_batch = 16;
+
+inline void pause() noexcept {
+#if TACTUS_HAS_TSC
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+unsigned rank(unsigned priority, std::uint32_t waited_ms) noexcept {
+  if (waited_ms >= k_age_limit_ms) return k_priorities;
+  return std::min(k_priorities - 1, priority + waited_ms / k_age_step_ms);
+}
+
+}  // namespace
+
+void worker::run() {
+  for (;;) {
+    task* t = next_task(lowest_to_take());
+    if (!t) {
+      tags.gap();
+      t = search(nullptr, lowest_to_take());
+      if (!t) t = sleep_idle(nullptr, lowest_to_take());
+      if (!t) {
+        const auto state = core->state();
+        if (state == pool_core::state_kind::stopped || state == pool_core::state_kind::forked) return;
+        continue;
+      }
+    }
+    execute(t);
+  }
+}
+
+void worker::execute(task* t) {
+  const unsigned local_class = tactus_tag_class(t->tag), weight = t->weight;
+  if (core->state() >= pool_core::state_kind::cancelling) [[unlikely]] {
+    core->drop(t);
+    tags.count_finished(local_class, weight);
+    return;
+  }
+  const std::uint64_t deadline = t->deadline_ticks;
+  tags.begin(t->tag);
+  std::exception_ptr error;
+  try {
+    t->invoke(*t, task_op::run);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  // Before the task counts as finished, so that wait() sees it.
+  if (error && t->kind == task_kind::detached) core->keep_error(error);
+  tags.end(weight, error ? TACTUS_RECORD_FAILED : 0, deadline);
+  core->finish(t, error ? &error : nullptr);
+}
+
+void worker::keep(task* t) {
+  const unsigned priority = tactus_tag_priority(t->tag);
+  const std::uint8_t seen = levels.load(std::memory_order_relaxed);
+  if (!(seen & (1u << priority)))
+    levels.store(static_cast<std::uint8_t>(seen | (1u << priority)), std::memory_order_release);
+  deques[priority].push(t);
+}
+
+void worker::help(const wait_condition& condition) {
+  const std::uint64_t outer = tags.tag();
+  // What is awaited must be runnable here, or workers could wait for each other
+  // for ever; what is less urgent than that and than the waiting task need not.
+  const unsigned lowest = std::min(condition.lowest_priority, tactus_tag_priority(outer));
+  tags.suspend();
+  while (!condition.done(condition.object)) {
+    task* t = next_task(lowest);
+    if (!t) {
+      tags.gap();
+      t = search(&condition, lowest);
+      if (!t && condition.done(condition.object)) {
+        stop_searching();
+        break;
+      }
+      if (!t) {
+        // Nobody else writes next_tag before our idle bit is set.
+        __atomic_store_n(&tags.offered()->next_tag, outer, __ATOMIC_RELAXED);
+        condition.announce(condition.object, &sleep);
+        t = sleep_idle(&condition, lowest);
+        condition.announce(condition.object, nullptr);
+        if (t && condition.done(condition.object)) {  // for others: we go on with our own task
+          keep(t);
+          core->light_barrier();
+          if (core->may_wake()) core->wake_for_visible_work();
+          break;
+        }
+      }
+    }
+    if (t) {
+      execute(t);
+      tags.suspend();
+    }
+  }
+  tags.resume(outer);
+}
+
+task* worker::next_task(unsigned lowest) {
+  unsigned own = levels.load(std::memory_order_relaxed) >> lowest << lowest;
+  std::uint64_t ready = core->ready_.load(std::memory_order_acquire);
+  if (ready && lowest) ready &= core->classes_from(lowest);
+  if (ready) [[unlikely]]
+    return select(ready, own);
+  while (own) {
+    const unsigned priority = static_cast<unsigned>(std::bit_width(own)) - 1;
+    if (task* t = pop_level(priority)) return t;
+    own &= ~(1u << priority);
+  }
+  return nullptr;
+}
+
+task* worker::pop_level(unsigned priority) {
+  task* t = deques[priority].pop();
+  if (!t)
+    levels.store(static_cast<std::uint8_t>(levels.load(std::memory_order_relaxed) & ~(1u << priority)),
+                 std::memory_order_relaxed);
+  return t;
+}
+
+// Chooses between own deques and inboxes: highest rank first (priority plus
+// age), then true priority, then own deque before inbox, then longest not
+// served. A class that does not suit this place (route.h) and was served lately
+// comes last of all.
+task* worker::select(std::uint64_t ready, unsigned own) {
+  if (!own && std::has_single_bit(ready)) return pop_inbox(static_cast<unsigned>(std::countr_zero(ready)));
+  const std::uint32_t now = coarse_ms();
+  if (now - last_mixed_ms > k_age_step_ms) deque_since_ms.fill(now);
+  last_mixed_ms = now;
+  std::uint64_t unsuited = 0;
+  if (const tactus_route_table* table = core->routes.load(std::memory_order_acquire)) {
+    unsuited = unsuited_classes(*table, ready, sched_getcpu());
+    for (std::uint64_t rest = unsuited; rest; rest &= rest - 1) {
+      const int c = std::countr_zero(rest);
+      if (now - core->inboxes[static_cast<unsigned>(c)].since_ms.load(std::memory_order_relaxed) >= k_patience_ms)
+        unsuited &= ~(1ull << c);
+    }
+  }
+  while (own || ready) {
+    // larger is better: suited, rank, priority, own deque, waited
+    std::uint64_t best = 0;
+    int best_level = -1, best_class = -1;
+    const auto key = [](bool suits, unsigned r, unsigned priority, bool is_own, std::uint32_t waited) {
+      return (1ull << 60) | (std::uint64_t{suits} << 59) | (std::uint64_t{r} << 48) |
+             (std::uint64_t{priority} << 40) | (std::uint64_t{is_own} << 39) | (waited & 0x7fffffffu);
+    };
+    for (unsigned rest = own; rest; rest &= rest - 1) {
+      const unsigned p = static_cast<unsigned>(std::countr_zero(rest));
+      const std::uint32_t waited = now - deque_since_ms[p];
+      const std::uint64_t k = key(true, rank(p, waited), p, true, waited);
+      if (k > best) best = k, best_level = static_cast<int>(p);
+    }
+    for (std::uint64_t rest = ready; rest; rest &= rest - 1) {
+      const unsigned c = static_cast<unsigned>(std::countr_zero(rest));
+      const unsigned p = core->classes.entry(c).priority;
+      const std::uint32_t since = core->inboxes[c].since_ms.load(std::memory_order_relaxed);
+      // another worker may have stamped it a moment after our reading of `now`
+      const std::uint32_t waited = static_cast<std::int32_t>(now - since) < 0 ? 0 : now - since;
+      const std::uint64_t k = key(!((unsuited >> c) & 1), rank(p, waited), p, false, waited);
+      if (k > best) best = k, best_level = -1, best_class = static_cast<int>(c);
+    }
+    if (best_level >= 0) {
+      const unsigned p = static_cast<unsigned>(best_level);
+      own &= ~(1u << p);
+      if (task* t = pop_level(p)) {
+        deque_since_ms[p] = now;
+        return t;
+      }
+    } else {
+      const unsigned c = static_cast<unsigned>(best_class);
+      ready &= ~(1ull << c);
+      if (task* t = pop_inbox(c)) return t;
+    }
+  }
+  return nullptr;
+}
+
+task* worker::pop_inbox(unsigned local_class) {
+  inbox& from = core->inboxes[local_class];
+  if (!from.try_lock()) return nullptr;
+  task* first = from.pop();
+  task* more[k_batch];
+  unsigned count = 0;
+  if (first) {
+    const std::uint64_t mean = tags.mean_ticks(local_class);
+    if (mean && mean < k_batch_below_us * clock_ticks_per_us() &&
+        core->classes.entry(local_class).priority < k_first_urgent)
+      while (count < k_batch - 1 && (more[count] = from.pop())) ++count;
+    else
+      from.since_ms.store(coarse_ms(), std::memory_order_relaxed);
+  }
+  core->settle_ready(local_class);
+  from.unlock();
+  if (count) {
+    while (count) keep(more[--count]);  // so that the oldest comes off first
+    core->light_barrier();
+    if (core->may_wake()) core->wake_for_visible_work();
+  }
+  return first;
+}
+
+double worker::clock_ticks_per_us() const noexcept { return core->clock.ticks_per_us; }
+
+task* worker::steal(unsigned lowest, bool slots) {
+  const unsigned n = core->nr_threads();
+  random = random * 1664525u + 1013904223u;
+  unsigned at = random % n;
+  for (unsigned i = 0; i < n; ++i, at = at + 1 == n ? 0 : at + 1) {
+    if (at == index) continue;
+    worker& victim = core->workers[at];
+    for (unsigned rest = victim.levels.load(std::memory_order_acquire) >> lowest << lowest; rest;) {
+      const unsigned priority = static_cast<unsigned>(std::bit_width(rest)) - 1;
+      if (task* t = victim.deques[priority].steal()) {
+        bump(nr_stolen);
+        return t;
+      }
+      rest &= ~(1u << priority);
+    }
+    if (!slots || !victim.slot.load(std::memory_order_relaxed)) continue;
+    // Left for a worker that has not started yet. Its next_tag says what it is
+    // (a guess: it may change under us, and then this is one odd choice).
+    const std::uint64_t tag = __atomic_load_n(&victim.tags.offered()->next_tag, __ATOMIC_RELAXED);
+    if (tactus_tag_priority(tag) < lowest) continue;
+    const tactus_route_table* table = core->routes.load(std::memory_order_acquire);
+    if (table && unsuited_classes(*table, 1ull << tactus_tag_class(tag), sched_getcpu())) continue;
+    if (task* t = victim.slot.exchange(nullptr, std::memory_order_acq_rel)) {
+      bump(nr_stolen);
+      return t;
+    }
+  }
+  return nullptr;
+}
+
+task* worker::search(const wait_condition* condition, unsigned lowest) {
+  if (spare) return steal(lowest, false);
+  core->searching_.fetch_add(1, std::memory_order_seq_cst);
+  // The task that ran last may have been the last of all.
+  if (core->has_waiters()) core->notify_if_quiescent();
+  for (int round = 0; round < k_pause_rounds + k_yield_rounds; ++round) {
+    if (condition && condition->done(condition->object)) return nullptr;
+    task* t = next_task(lowest);
+    if (!t) t = steal(lowest, round > k_pause_rounds);
+    if (t) {
+      stop_searching();
+      return t;
+    }
+    if (round < k_pause_rounds)
+      for (int i = 0; i < k_pauses_per_round; ++i) pause();
+    else
+      sched_yield();
+  }
+  return nullptr;
+}
+
+void worker::stop_searching() noexcept {
+  if (spare) return;
+  if (core->searching_.fetch_sub(1, std::memory_order_seq_cst) == 1 && core->may_wake())
+    core->wake_for_visible_work();
+}
+
+task* worker::sleep_idle(const wait_condition* condition, unsigned lowest) {
+  tags.park();
+  core->set_idle(*this);                                                     // (3) of pool_core.h
+  if (!spare) core->searching_.fetch_sub(1, std::memory_order_seq_cst);
+  core->heavy_barrier();
+  if (core->has_waiters()) core->notify_if_quiescent();
+  const auto state = core->state();
+  const bool stay = state < pool_core::state_kind::stopped && !core->work_visible(*this, lowest) &&  // (4)
+                    !(condition && condition->done(condition->object));
+  if (stay) {
+    bump(nr_parked);
+    while (!delivered.load(std::memory_order_acquire) && !(condition && condition->done(condition->object)))
+      sleep.park();                                                          // (5)
+  }
+  if (!delivered.load(std::memory_order_acquire)) {
+    if (core->unset_idle(*this)) return nullptr;
+    while (!delivered.load(std::memory_order_acquire)) sleep.park();  // claimed: the waker is on its way
+  }
+  delivered.store(false, std::memory_order_relaxed);
+  return slot.exchange(nullptr, std::memory_order_acq_rel);
+}
+
+}  // namespace tactus::detail
