@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -91,10 +92,25 @@ int do_unload(const load::host& where, bool all) {
   return 0;
 }
 
-int do_status(const load::host& where, bool as_json) {
-  const cli::snapshot s = cli::take_snapshot(where);
-  if (as_json) print_json(cli::status_json(s));
-  else print(cli::status_text(s));
+// What the agent says of itself: "agent", or null and "agent_error" when it does not answer.
+void add_agent(json& out, const std::string& control) {
+  try {
+    out["agent"] = cli::ask_agent(control, {{"cmd", "status"}}, std::chrono::seconds(2));
+  } catch (const load_error& error) {
+    out["agent"] = nullptr;
+    out["agent_error"] = error.what();
+  }
+}
+
+int do_status(const settings& set, bool as_json) {
+  const cli::snapshot s = cli::take_snapshot(set.where);
+  if (as_json) {
+    json out = cli::status_json(s);
+    add_agent(out, set.control);
+    print_json(out);
+  } else {
+    print(cli::status_text(s));
+  }
   return static_cast<int>(s.kernel.running() ? exit_code::ok : exit_code::not_loaded);
 }
 
@@ -200,7 +216,7 @@ void describe_commands(CLI::App& app, settings& set, std::function<int()>& run) 
   c->add_flag("--json", as_json, "for programs");
   c->footer("Answers with the agent dead, too. Exit code 0: loaded, 19: not loaded.\n\n"
             "Examples:\n  tactus status\n  tactus status --json | jq .in_force");
-  c->callback([&set, &run] { run = [&set] { return do_status(set.where, as_json); }; });
+  c->callback([&set, &run] { run = [&set] { return do_status(set, as_json); }; });
 
   c = app.add_subcommand("explain", "the decision map in words and numbers");
   c->add_option("class", name, "name or slot of one class; without: all");

@@ -73,12 +73,15 @@ agent_ticks() {
   echo $((${12} + ${13}))
 }
 
-# completions FILE: the agent's count of completions learned from, out of a status.
-completions() { grep -o '"completions": *[0-9]*' "$1" | head -n 1 | grep -o '[0-9]*$'; }
-
+# status_to FILE: `tactus status --json` with the agent's answer. It ends with 19 while unloaded.
 status_to() {
-  tactus status --json >"$1" 2>"$out/status.err" || die "tactus status: $(tail -n 1 "$out/status.err")"
+  tactus status --json >"$1" 2>"$out/status.err"
+  local code=$?
+  [ $code = 0 ] || [ $code = 19 ] || die "tactus status: $(tail -n 1 "$out/status.err")"
 }
+
+# completions FILE: of such a status, how many completions the agent has learned from.
+completions() { tr -d ' \n' <"$1" | grep -o '"learning":{[^}]*}' | grep -o '"completions":[0-9]*' | grep -o '[0-9]*$'; }
 
 # command WORDS...: a tactus command that must succeed.
 command_tactus() {
@@ -124,7 +127,8 @@ command_tactus load
 tactusd --run-as "$run_as" --seed "$seed" >"$out/agent.log" 2>&1 &
 agent_pid=$!
 for _ in $(seq 100); do
-  tactus status --json >"$out/status.json" 2>"$out/status.err" && [ -n "$(completions "$out/status.json")" ] && break
+  status_to "$out/status.json"
+  [ -n "$(completions "$out/status.json")" ] && break
   kill -0 $agent_pid 2>/dev/null || die "tactusd ended at start"
   sleep 0.1
 done

@@ -88,11 +88,17 @@ def frame_distribution(frame):
 
 def status_figures(status):
     """What the demo needs of one `tactus status --json`; None where it does not say."""
+    agent = status.get("agent")
     return {
-        "completions": dig(status, "learning", "completions"),
-        "updates": dig(status, "learning", "updates"),
-        "decisions": dig(status, "learning", "decisions"),
-        "model_version": dig(status, "learning", "version"),
+        "completions": dig(agent, "learning", "completions"),
+        "updates": dig(agent, "learning", "updates"),
+        "decisions": dig(agent, "learning", "decisions"),
+        "rows_version": dig(agent, "learning", "version"),
+        "mode": dig(agent, "mode"),
+        "pools": len(dig(agent, "pools") or []),
+        "sources": dig(status, "decisions"),
+        "completions_reported": dig(status, "stats", "completions"),
+        "events_lost": dig(status, "stats", "ring_lost"),
     }
 
 

@@ -7,7 +7,7 @@ intervals. Does not: decide what is compared (result.py does).
 import math
 import random
 
-RESAMPLES = 4000
+RESAMPLES = 2000
 INTERVAL = 0.95
 
 

@@ -38,8 +38,15 @@ def facts(path, **values):
     path.write_text("".join(f"{k}={v}\n" for k, v in values.items()), encoding="utf-8")
 
 
+def status_json(completions, updates, agent=True):
+    """As `tactus status --json`; agent is null while it does not answer."""
+    learning = {"completions": completions, "updates": updates, "decisions": 2 * completions, "version": updates // 10}
+    return {"loaded": True, "stats": {"completions": completions + 7}, "decisions": {"row": 2 * completions},
+            "agent": {"ok": True, "mode": "learned", "pools": [{"pool": 0}], "learning": learning} if agent else None}
+
+
 def status(path, completions, updates):
-    path.write_text(json.dumps({"learning": {"completions": completions, "updates": updates, "decisions": 2 * completions, "version": updates // 10}}), encoding="utf-8")
+    path.write_text(json.dumps(status_json(completions, updates)), encoding="utf-8")
 
 
 def write_out(folder, rounds=10, seed=3):

@@ -38,11 +38,8 @@ def log(text):
 
 def tactus(words):
     if words[0] == "status":
-        if not world().get("agent"):
-            sys.exit("no agent")
-        count = world()["completions"]
-        print(json.dumps({"learning": {"completions": count, "updates": count // 100, "decisions": count, "version": 1}}))
-        return
+        print(json.dumps(made_up.status_json(world()["completions"], world()["completions"] // 100, world().get("agent")), indent=2))
+        sys.exit(0 if (FOLDER / "state").read_text() == "enabled\n" else 19)
     log(" ".join(words))
     if words[0] in ("load", "unload"):
         (FOLDER / "state").write_text("enabled\n" if words[0] == "load" else "disabled\n")
