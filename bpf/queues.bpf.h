@@ -9,6 +9,7 @@
 #include "decide.bpf.h"
 
 #define ASK_AT_MOST 4	/* waiting workers asked per dispatch */
+#define TIMER_SHORTEST_NS 500000ull
 #define PEEK_AT_MOST 8	/* heads looked at for one this CPU may run */
 
 /* ---- bookkeeping of waiting workers ------------------------------------- */
@@ -228,9 +229,10 @@ static int domain_timer(void *map, u32 *key, struct tactus_timer *timer)
 		oldest = age;
 	dom->late_held = age > busy_limit;
 	dom->late_places = late;
-	delay = oldest < idle_limit ? idle_limit - oldest : 0;
-	if (delay < 2000000)
-		delay = 2000000;
+	/* past the bound with every CPU busy there is no hurry: a CPU that falls idle looks itself */
+	delay = oldest < idle_limit ? idle_limit - oldest : idle_limit / 2;
+	if (delay < TIMER_SHORTEST_NS)
+		delay = TIMER_SHORTEST_NS;
 	arm_timer(d, delay);
 	return 0;
 }
