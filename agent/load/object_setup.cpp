@@ -87,12 +87,6 @@ void prepare_object(bpf_object* object, const host& where, const load_options& o
     *seq = std::strtoull(hotplug_seq.c_str(), nullptr, 10);
   set_constant(object, "tactus_partial", options.partial);
   set_constant(object, "tactus_fallback_only", options.fallback_only);
-  if (options.ring_bytes) {
-    bpf_map* rings = bpf_object__find_map_by_name(object, "tactus_rings");
-    bpf_map* inner = rings ? bpf_map__inner_map(rings) : nullptr;
-    if (!inner) throw unusable("has no rings");
-    bpf_map__set_max_entries(inner, static_cast<__u32>(options.ring_bytes));
-  }
 }
 
 }  // namespace tactus::load
