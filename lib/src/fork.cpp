@@ -5,6 +5,7 @@
 // parent, which runs them; the child forgets them. A task that forks must end
 // its child by exec or _exit.
 #include "pool_core.h"
+#include "registration.h"
 #include "thread_state.h"
 
 #include <algorithm>
@@ -58,6 +59,7 @@ void pool_core::after_fork_in_child() noexcept {
   state_.store(state_kind::forked, std::memory_order_relaxed);
   routes.store(nullptr, std::memory_order_relaxed);
   shared_pool_page.store(nullptr, std::memory_order_relaxed);
+  agent->after_fork_in_child();
   for (unsigned i = 0; i < nr_threads(); ++i) workers[i].tags.after_fork(pages.private_page(i));
 }
 

@@ -339,8 +339,7 @@ void pool_core::drop(task* t) noexcept {
 void pool_core::execute_outside(task* t, unsigned waiters) noexcept {
   const unsigned local = tactus_tag_class(t->tag), weight = t->weight;
   external_shard& shard = external[t_state.shard % k_shards];
-  const state_kind now = state();
-  if (now == state_kind::cancelling || now == state_kind::stopped) {
+  if (drops_tasks()) {
     drop(t);
   } else {
     const std::uint64_t deadline = t->deadline_ticks;

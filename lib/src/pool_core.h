@@ -122,8 +122,10 @@ class pool_core {
   std::atomic<tactus_pool_page*> shared_pool_page{nullptr};
   std::unique_ptr<registration> agent;
 
-  enum class state_kind : std::uint32_t { running, draining, cancelling, stopped, forked };
+  enum class state_kind : std::uint32_t { running, draining, stopped, forked };
   state_kind state() const noexcept { return state_.load(std::memory_order_acquire); }
+  // shutdown(cancel): tasks that have not started are not run any more.
+  bool drops_tasks() const noexcept { return drops_tasks_.load(std::memory_order_relaxed); }
 
   alignas(64) std::atomic<std::uint64_t> ready_{0};  // bit c: inboxes[c] is not empty
   alignas(64) std::atomic<std::uint32_t> nr_idle_{0};  // workers, not spares
@@ -151,6 +153,7 @@ class pool_core {
   bool called_from_task() const noexcept;
 
   std::atomic<state_kind> state_{state_kind::running};
+  std::atomic<bool> drops_tasks_{false};
   bool have_membarrier_ = false;
   alignas(64) std::atomic<std::uint32_t> barrier_word_{0};
   std::array<std::atomic<std::uint64_t>, TACTUS_MAX_WORKERS / 64> idle_{};  // spares too

@@ -197,7 +197,8 @@ void pool_core::shutdown(stop_mode mode) {
   if (state() == state_kind::forked) return;
   std::lock_guard guard(stop_lock_);
   if (state() == state_kind::stopped) return;
-  state_.store(mode == stop_mode::drain ? state_kind::draining : state_kind::cancelling, std::memory_order_seq_cst);
+  if (mode == stop_mode::cancel) drops_tasks_.store(true, std::memory_order_relaxed);
+  state_.store(state_kind::draining, std::memory_order_seq_cst);
   wait_quiescent(options.outside_threads_help || mode == stop_mode::cancel);
   stop_threads();
   agent->stop();

@@ -59,7 +59,7 @@ void worker::run() {
 
 void worker::execute(task* t) {
   const unsigned local_class = tactus_tag_class(t->tag), weight = t->weight;
-  if (core->state() >= pool_core::state_kind::cancelling) [[unlikely]] {
+  if (core->drops_tasks()) [[unlikely]] {
     core->drop(t);
     tags.count_finished(local_class, weight);
     return;

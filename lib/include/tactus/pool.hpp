@@ -60,7 +60,7 @@ struct pool_options {
   unsigned workers = 0;         // 0: one per CPU that the affinity mask allows
   int spares = -1;              // parked workers for urgent classes; -1: min(workers, 4)
   bool register_with_agent = true;
-  std::string agent_socket;     // empty: $TACTUS_SOCKET, else the default of abi/registration.h
+  std::string agent_socket{};    // empty: $TACTUS_SOCKET, else the default of abi/registration.h
   // May a thread that is no worker run tasks while it is in pool::wait() or
   // task_group::wait()? (In parallel_for it always works on its own loop.)
   bool outside_threads_help = true;

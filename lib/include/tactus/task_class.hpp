@@ -39,16 +39,16 @@ fingerprint fingerprint_of_site(const std::source_location& where, unsigned size
 // declared is measured or marked unknown, never guessed. The order is that of
 // enum tactus_feature in abi/registration.h.
 struct declared_features {
-  std::optional<float> compute_intensity;    // FLOP per byte, on a log scale
-  std::optional<float> sequential_access;    // 0 random .. 1 sequential
-  std::optional<float> data_size_log2;       // log2(bytes) / 32
-  std::optional<float> cache_locality;       // gain from running where it ran last
-  std::optional<float> loop_depth;           // depth / 8
-  std::optional<float> dependencies;
-  std::optional<float> branch_divergence;
-  std::optional<float> vectorization;
-  std::optional<float> latency_sensitivity;
-  std::optional<float> preferred_node;       // node / 64
+  std::optional<float> compute_intensity{};    // FLOP per byte, on a log scale
+  std::optional<float> sequential_access{};    // 0 random .. 1 sequential
+  std::optional<float> data_size_log2{};       // log2(bytes) / 32
+  std::optional<float> cache_locality{};       // gain from running where it ran last
+  std::optional<float> loop_depth{};           // depth / 8
+  std::optional<float> dependencies{};
+  std::optional<float> branch_divergence{};
+  std::optional<float> vectorization{};
+  std::optional<float> latency_sensitivity{};
+  std::optional<float> preferred_node{};       // node / 64
 };
 
 struct class_options {

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// fork() in the middle of work: the child runs tasks inline, the parent goes on.
+#include <tactus/tactus.hpp>
+
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+using namespace tactus;
+using namespace std::chrono_literals;
+
+namespace {
+
+pool_options two() {
+  pool_options o;
+  o.workers = 2;
+  o.register_with_agent = false;
+  return o;
+}
+
+// What the child does; its exit code is the number of the first thing that failed.
+int child_uses(pool& p, const task_class& c) {
+  int n = 0;
+  if (p.submit(c, [&] { return ++n; }).get() != 1) return 1;
+  p.detach(c, [&] { ++n; });
+  if (n != 2) return 2;
+  p.wait();
+  task_group g(p);
+  g.run([&] { ++n; });
+  g.wait();
+  if (n != 3) return 3;
+  p.parallel_for(0, 100, [&](int) { ++n; });
+  if (n != 103) return 4;
+  try {
+    p.submit([]() -> int { throw 5; }).get();
+    return 5;
+  } catch (int) {
+  }
+  if (p.registered()) return 6;
+  p.shutdown();
+  return 0;
+}
+
+}  // namespace
+
+TEST_CASE("a child runs tasks inside submit; the parent is not disturbed") {
+  pool p(two());
+  task_class c("forked");
+  std::atomic<int> ran{0};
+  std::atomic<bool> stop{false};
+  std::thread busy([&] {
+    while (!stop) {
+      p.detach(c, [&] { ++ran; });
+      std::this_thread::sleep_for(10us);
+    }
+  });
+  for (int i = 0; i < 10; ++i) {
+    std::this_thread::sleep_for(2ms);
+    const pid_t child = fork();
+    if (child == 0) _exit(child_uses(p, c));
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 0);
+  }
+  stop = true;
+  busy.join();
+  p.wait();
+  std::uint64_t submitted = 0, finished = 0;
+  for (const auto& s : p.stats().classes) submitted += s.submitted, finished += s.finished;
+  CHECK(submitted == finished);
+  CHECK(ran == static_cast<int>(finished));
+}
+
+TEST_CASE("a child can make a pool of its own") {
+  pool p(two());
+  p.submit([] {}).get();
+  const pid_t child = fork();
+  if (child == 0) {
+    pool own(two());
+    std::atomic<int> n{0};
+    for (int i = 0; i < 100; ++i) own.detach([&] { ++n; });
+    own.wait();
+    _exit(n == 100 ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+}
+
+TEST_CASE("a task may fork and exec") {
+  pool p(two());
+  CHECK(p.submit([] {
+    const pid_t child = fork();
+    if (child == 0) {
+      execlp("true", "true", nullptr);
+      _exit(127);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }).get() == 0);
+}
