@@ -128,6 +128,15 @@ result run(const settings& set) {
   arms.clear();
   for (const auto& kind : all)
     if (kind.make(1)->can_loop()) arms.push_back({kind.name, [&kind, workers] { return loop_us(kind, workers); }});
+  arms.push_back({"serial", [] {
+                    std::vector<int> data(k_loop);
+                    return time_ns([&] {
+                             for (unsigned l = 0; l < k_loops; ++l) {
+                               for (unsigned i = 0; i < k_loop; ++i) data[i] = 2 * static_cast<int>(i);
+                               keep(data.data());
+                             }
+                           }) / k_loops / 1e3;
+                  }});
   out.rows.push_back(interleave(set, fmt::format("parallel_for of {}", k_loop), "us", arms, reps));
   out.rows.back().target = k_loop_target_us;
 

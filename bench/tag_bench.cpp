@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // tactus-bench tag: what tagging costs a worker per task, on the library's own tag_writer.
 //
-// The rows run what a worker runs around a task, around nothing: begin(tag), end(). Tasks of
-// alternating classes cannot merge: each gets its tag store, one read of the counter and a record of
-// its own. The benchmark plays the kernel and empties the ring. Every pass is checked: as many tasks
-// in records and folds as were run. Does not: start threads, make system calls while it measures.
+// The rows run what a worker runs around a task, around nothing: begin(tag), end(). "Long tasks" are
+// tasks above the length from which records do not merge: told to the writer by a threshold of zero, so
+// that each empty task takes the path of a long one: a tag store, one read of the counter, a record.
+// Tasks of alternating classes cannot merge either. The benchmark plays the kernel and empties the ring.
+// Every pass is checked: as many tasks in records and folds as were run.
+// Does not: start threads, make system calls while it measures.
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
 
 #include "bench.h"
+#include "statistics.h"
 #include "tag_writer.h"
 
 namespace tactus::bench {
@@ -19,8 +22,8 @@ namespace {
 using detail::tag_writer;
 using detail::tick_clock;
 
-constexpr unsigned k_tasks = 200'000;
-constexpr unsigned k_drain_every = TACTUS_RING_RECORDS / 2;  // tasks, so at most as many records
+constexpr unsigned k_stretches = 2000;
+constexpr unsigned k_stretch = TACTUS_RING_RECORDS / 2;  // tasks, so at most as many records
 constexpr double k_record_target_ns = 12, k_merged_target_ns = 2;
 constexpr unsigned k_weight = 4;
 
@@ -34,10 +37,11 @@ struct bench_worker {
   std::unique_ptr<tag_writer> writer = std::make_unique<tag_writer>();
   std::uint64_t taken = 0;  // tasks seen in records
 
-  bench_worker() : page(static_cast<tactus_tag_page*>(std::aligned_alloc(TACTUS_PAGE_BYTES, sizeof(tactus_tag_page)))) {
+  explicit bench_worker(const tick_clock& clock)
+      : page(static_cast<tactus_tag_page*>(std::aligned_alloc(TACTUS_PAGE_BYTES, sizeof(tactus_tag_page)))) {
     if (!page) throw std::bad_alloc();
     std::memset(page.get(), 0, sizeof(tactus_tag_page));
-    writer->init(page.get(), detail::process_clock());
+    writer->init(page.get(), clock);
   }
   void drain() {
     for (; page->tail != page->head; ++page->tail) taken += page->ring[page->tail % TACTUS_RING_RECORDS].count;
@@ -60,38 +64,47 @@ struct bench_worker {
 
 __u64 tag_of(unsigned local_class) { return tactus_tag_make(local_class, TACTUS_PRIORITY_NORMAL, 0); }
 
-// ns per task of body(worker, i), in stretches between which the ring is emptied (not timed).
+// ns per task: the median over stretches of one ring's worth of tasks each. Short stretches, since on
+// a busy machine the kernel takes the CPU away for milliseconds, which falls into few of them.
+double ns_per_task(const std::vector<double>& stretch_ticks) {
+  return quantile_of(stretch_ticks, 0.5) / detail::process_clock().ticks_per_us * 1e3 / k_stretch;
+}
+
+// Runs body(writer, i) for every task; between stretches the ring is emptied (not timed) or left full.
 template <class Body>
-double ns_per_task(Body&& body, bool drains, bool counts_tasks = true) {
-  bench_worker w;
+double tasks_ns(Body&& body, bool drains, bool counts_tasks = true, bool long_tasks = false) {
   const tick_clock& clock = detail::process_clock();
-  std::uint64_t ticks = 0;
-  for (unsigned i = 0; i < k_tasks;) {
+  tick_clock told = clock;
+  if (long_tasks) told.ticks_per_us = 0;
+  bench_worker w(told);
+  std::vector<double> ticks;
+  for (unsigned i = 0; i < k_stretches * k_stretch;) {
     const std::uint64_t begin = clock.read();
-    for (unsigned n = 0; n < k_drain_every; ++n, ++i) {
+    for (unsigned n = 0; n < k_stretch; ++n, ++i) {
       body(*w.writer, i);
       asm volatile("" ::: "memory");  // a task would be here
     }
-    ticks += clock.read() - begin;
+    ticks.push_back(static_cast<double>(clock.read() - begin));
     if (drains) w.drain();
   }
-  const unsigned run = (k_tasks + k_drain_every - 1) / k_drain_every * k_drain_every;
-  if (counts_tasks) w.check(run);
-  // Two reads per stretch are measured along; the bare read is a row of its own.
-  return static_cast<double>(ticks) / clock.ticks_per_us * 1e3 / run;
+  if (counts_tasks) w.check(k_stretches * k_stretch);
+  return ns_per_task(ticks);
 }
 
 double bare_read_ns() {
   const tick_clock& clock = detail::process_clock();
+  std::vector<double> ticks;
   std::uint64_t sum = 0;
-  const std::uint64_t begin = clock.read();
-  for (unsigned i = 0; i < k_tasks; ++i) {
-    sum += clock.read();
-    asm volatile("" ::: "memory");
+  for (unsigned s = 0; s < k_stretches; ++s) {
+    const std::uint64_t begin = clock.read();
+    for (unsigned n = 0; n < k_stretch; ++n) {
+      sum += clock.read();
+      asm volatile("" ::: "memory");
+    }
+    ticks.push_back(static_cast<double>(clock.read() - begin));
   }
-  const std::uint64_t end = clock.read();
   keep(sum);
-  return static_cast<double>(end - begin) / clock.ticks_per_us * 1e3 / k_tasks;
+  return ns_per_task(ticks);
 }
 
 result run(const settings& set) {
@@ -108,35 +121,43 @@ result run(const settings& set) {
     if (target > 0) out.rows.back().target = target;
   };
   const __u64 tags[2] = {tag_of(1), tag_of(2)};
+  // Tags of one class that differ, so that each is stored.
+  const __u64 same[2] = {tag_of(1), tactus_tag_make(1, TACTUS_PRIORITY_HIGH, 0)};
   const __u64 dated[2] = {tactus_tag_make(1, TACTUS_PRIORITY_URGENT, 1ull << 20),
                           tactus_tag_make(1, TACTUS_PRIORITY_URGENT, 1ull << 21)};
 
-  add("tag store and record, one counter read", [tags] {
-    return ns_per_task([tags](tag_writer& w, unsigned i) {
+  add("tag store and record, long tasks of one class, one counter read", [same] {
+    return tasks_ns([same](tag_writer& w, unsigned i) {
+      w.begin(same[i & 1]);
+      w.end(k_weight);
+    }, true, true, true);
+  }, k_record_target_ns, true);
+  add("tag store and record, alternating classes, one counter read", [tags] {
+    return tasks_ns([tags](tag_writer& w, unsigned i) {
       w.begin(tags[i & 1]);
       w.end(k_weight);
     }, true);
   }, k_record_target_ns, true);
   add("tag store and merged record", [tags] {
-    return ns_per_task([tag = tags[0]](tag_writer& w, unsigned) {
+    return tasks_ns([tag = tags[0]](tag_writer& w, unsigned) {
       w.begin(tag);
       w.end(k_weight);
     }, true);
   }, k_merged_target_ns, false);
   add("tag store and merged record, each with its own deadline, one counter read", [dated] {
-    return ns_per_task([dated](tag_writer& w, unsigned i) {
+    return tasks_ns([dated](tag_writer& w, unsigned i) {
       w.begin(dated[i & 1]);
       w.end(k_weight, 0, ~0ull);
     }, true);
   }, 0, true);
   add("tag store and record, ring full (folded)", [tags] {
-    return ns_per_task([tags](tag_writer& w, unsigned i) {
+    return tasks_ns([tags](tag_writer& w, unsigned i) {
       w.begin(tags[i & 1]);
       w.end(k_weight);
     }, false);
   }, 0, false);
   add("submission counted", [] {
-    return ns_per_task([](tag_writer& w, unsigned) { w.submitted(1, k_weight); }, false, false);
+    return tasks_ns([](tag_writer& w, unsigned) { w.submitted(1, k_weight); }, false, false);
   }, 0, false);
   return out;
 }

@@ -10,7 +10,7 @@ namespace {
 class tactus_entry : public contestant {
  public:
   explicit tactus_entry(unsigned workers)
-      : class_("bench"), pool_({.name = "bench", .workers = workers, .register_with_agent = false}) {}
+      : class_("bench"), pool_(options(workers)) {}
   void spawn(unsigned n) override {
     for (unsigned i = 0; i < n; ++i) pool_.detach(class_, [] {});
     pool_.wait();
@@ -26,6 +26,13 @@ class tactus_entry : public contestant {
   }
 
  private:
+  static pool_options options(unsigned workers) {
+    pool_options out;
+    out.name = "bench";
+    out.workers = workers;
+    out.register_with_agent = false;
+    return out;
+  }
   long fork(int n) {
     if (n < 2) return n;
     long left = 0;

@@ -2,7 +2,6 @@
 // The frame example's tasks on libtactus: one named task class per kind, submitted with detach().
 #include <chrono>
 #include <tactus/tactus.hpp>
-#include <vector>
 
 #include "executor.h"
 
@@ -14,7 +13,7 @@ class tactus_executor : public executor {
   tactus_executor(unsigned workers, const std::array<class_attributes, k_task_kinds>& attributes)
       : classes_{make(attributes, task_kind::audio), make(attributes, task_kind::physics),
                  make(attributes, task_kind::path), make(attributes, task_kind::loading)},
-        pool_({.name = "frame", .workers = workers}) {}
+        pool_(options(workers)) {}
 
   void submit(const task& t) override {
     pool_.detach(classes_[index_of(t.kind)], [t] { t.run(); });
@@ -23,11 +22,19 @@ class tactus_executor : public executor {
   const char* name() const override { return "tactus"; }
 
  private:
+  static pool_options options(unsigned workers) {
+    pool_options out;
+    out.name = "frame";
+    out.workers = workers;
+    return out;
+  }
   static task_class make(const std::array<class_attributes, k_task_kinds>& attributes, task_kind kind) {
     const class_attributes& a = attributes[index_of(kind)];
-    return task_class(k_task_names[index_of(kind)], {.priority = a.priority,
-                                                     .weight = static_cast<int>(a.weight),
-                                                     .deadline = std::chrono::nanoseconds(a.deadline_ns)});
+    class_options out;
+    out.priority = a.priority;
+    out.weight = static_cast<int>(a.weight);
+    out.deadline = std::chrono::nanoseconds(a.deadline_ns);
+    return task_class(k_task_names[index_of(kind)], out);
   }
 
   std::array<task_class, k_task_kinds> classes_;
