@@ -196,6 +196,7 @@ void describe_commands(CLI::App& app, settings& set, std::function<int()>& run) 
   c->add_flag("--stay", stay, "stay and load again: at once after hotplug, at most twice in 30 s after an error");
   c->add_flag("--reload", options.reload, "load anew even when the same is loaded");
   c->add_option("--ring-bytes", options.ring_bytes, "size of one domain's event ring (power of two; default 1 MiB, or as pinned)");
+  c->add_option("--object", options.object_file, "load this BPF object instead of the one inside (for development)");
   c->add_flag("-v,--verbose", options.verbose, "show the messages of libbpf and the kernel's verifier");
   c->footer(std::string("Examples:\n  sudo tactus load\n  sudo tactus load --fallback-only --reload\n"
                         "  sudo tactus load --stay        # what the systemd unit runs\n\n"

@@ -44,14 +44,18 @@ std::string why(const std::string& log) {
   return line.empty() ? "no reason given" : line;
 }
 
-object_ptr open_object() {
-  const object_bytes bytes = embedded_object();
+object_bytes object_for(const load_options& options) {
+  return options.object_file.empty() ? embedded_object() : object_of_file(options.object_file);
+}
+
+object_ptr open_object(const object_bytes& bytes, const std::string& file) {
   LIBBPF_OPTS(bpf_object_open_opts, options);
   options.object_name = "tactus";
   object_ptr object(bpf_object__open_mem(bytes.data, bytes.size, &options));
   if (!object)
     throw load_error(exit_code::object_rejected,
-                     fmt::format("the scheduler object in this program cannot be opened ({})", std::strerror(errno)),
+                     fmt::format("the scheduler object {} cannot be opened ({})", file.empty() ? "in this program" : file,
+                                 std::strerror(errno)),
                      "next: build Tactus again (make build)");
   return object;
 }
@@ -86,7 +90,7 @@ void detach_old(const host& where) {
     throw load_error(exit_code::other_scheduler,
                      fmt::format("a scheduler named {} stays loaded without the link in {}", read_scheduler_state(where).name,
                                  where.pins.string()),
-                     "next: end the program that loaded it, or send SysRq-S (echo s | sudo tee /proc/sysrq-trigger)");
+                     "next: end the program that loaded it, or send SysRq-S (echo S | sudo tee /proc/sysrq-trigger)");
 }
 
 // Reuses the pinned maps that are kept over a load. True when there was one.
@@ -201,6 +205,13 @@ void pin_maps(const host& where, const object_ptr& object) {
   }
 }
 
+std::uint64_t pinned_generation(const host& where) {
+  const unique_fd fd = open_pinned(where, "tactus_control", true);
+  const std::uint32_t zero = 0;
+  tactus_control control{};
+  return bpf_map_lookup_elem(fd.get(), &zero, &control) == 0 ? control.generation : 0;
+}
+
 std::string exit_text(const object_ptr& object) {
   const std::uint32_t zero = 0;
   tactus_exit left{};
@@ -248,14 +259,15 @@ void attach(const host& where, const object_ptr& object, const libbpf_log& log) 
 load_report load_once(const load_options& options, bool* hotplug) {
   const host& where = options.where;
   load_report report;
-  const load_hint hint{options.partial, options.fallback_only, fingerprint(embedded_object())};
+  const object_bytes bytes = object_for(options);
+  const load_hint hint{options.partial, options.fallback_only, fingerprint(bytes)};
   const std::optional<load_hint> loaded = read_hint(where);
 
   const auto progress = [&](const char* step) {
     if (options.progress) options.progress(step);
   };
   const libbpf_log log(options.verbose);
-  const object_ptr object = open_object();
+  const object_ptr object = open_object(bytes, options.object_file);
   // Read before the topology: a CPU that comes or goes in between makes the kernel refuse.
   const std::string hotplug_seq = read_scheduler_state(where).hotplug_seq;
   prepare_object(object.get(), where, options, hotplug_seq);
@@ -307,19 +319,21 @@ load_report load(const load_options& options) {
   if (options.ring_bytes) require_ring_bytes(options.ring_bytes);
   const host& where = options.where;
   require(required_checks(where));
+  make_pin_folder(where);
+  const pin_lock alone(where);
   require_same_abi(where);
 
-  const load_hint wanted{options.partial, options.fallback_only, fingerprint(embedded_object())};
+  const load_hint wanted{options.partial, options.fallback_only, fingerprint(object_for(options))};
   if (!options.reload && read_scheduler_state(where).running() && pin_exists(where, k_link_pin) && read_hint(where) == wanted) {
     load_report report;
     report.already_loaded = report.maps_kept = true;
     report.whole_system = !options.partial;
+    report.generation = pinned_generation(where);
     return report;
   }
   // Kernels before 5.11 account maps to RLIMIT_MEMLOCK; later ones do not care.
   const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
   (void)!setrlimit(RLIMIT_MEMLOCK, &unlimited);
-  make_pin_folder(where);
   for (unsigned tries = 1;; ++tries) {
     bool hotplug = false;
     try {
@@ -334,6 +348,7 @@ load_report load(const load_options& options) {
 
 unload_report unload(const host& where, bool all) {
   unload_report report;
+  const pin_lock alone(where);
   report.was_loaded = pin_exists(where, k_link_pin);
   if (report.was_loaded) detach_old(where);
   forget_hint(where);

@@ -27,6 +27,7 @@ struct load_options {
   bool reload = false;         // even when the same is loaded already
   bool verbose = false;        // libbpf's and the verifier's messages to stderr
   std::uint64_t ring_bytes = 0;  // of one domain's ring; 0: as pinned, else 1 MiB
+  std::string object_file;       // instead of the embedded object, for development
   std::function<void(const char*)> progress;  // told what begins; may be empty
 };
 

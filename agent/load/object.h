@@ -17,6 +17,9 @@ struct object_bytes {
 };
 object_bytes embedded_object();
 
+// The object of a file, kept for the life of the process; empty when it cannot be read.
+object_bytes object_of_file(const std::string& file);
+
 // FNV-1a of the bytes, as text: tells whether a loaded scheduler came from this object.
 std::string fingerprint(const object_bytes& object);
 

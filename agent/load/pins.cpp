@@ -3,8 +3,10 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,9 +26,10 @@ constexpr std::array<std::string_view, 13> k_kept = {
     "tactus_cpus",    "tactus_places", "tactus_domains", "tactus_stats", "tactus_exit",
     "tactus_workers", "tactus_rings", "tactus_ring"};
 
-[[noreturn]] void no_rights(const std::string& doing, const fs::path& path, int error) {
+// Reading is for the group as well, changing for the loader alone.
+[[noreturn]] void no_rights(const std::string& doing, const fs::path& path, int error, bool reading = false) {
   throw load_error(exit_code::no_rights, fmt::format("cannot {} {}: {}", doing, path.string(), std::strerror(error)),
-                   "next: run as root (sudo), or as a member of the group 'tactus' to read");
+                   reading ? "next: sudo, or become a member of the group 'tactus'" : "next: run it as root (sudo)");
 }
 
 load_error abi_error(const host& where, const std::string& what) {
@@ -48,7 +51,7 @@ unique_fd open_pinned(const host& where, const std::string& name, bool read_only
   unique_fd fd(bpf_obj_get_opts(path.c_str(), &options));
   if (fd) return fd;
   const int error = errno;
-  if (error == EACCES || error == EPERM) no_rights("open", path, error);
+  if (error == EACCES || error == EPERM) no_rights("open", path, error, true);
   throw load_error(exit_code::not_loaded,
                    fmt::format("no map {} ({}): the scheduler was never loaded here", path.string(), std::strerror(error)),
                    "next: sudo tactus load (or: tactus doctor)");
@@ -58,7 +61,7 @@ bool pin_exists(const host& where, const std::string& name) {
   const fs::path path = where.pins / name;
   struct stat info;
   if (lstat(path.c_str(), &info) == 0) return true;
-  if (errno == EACCES || errno == EPERM) no_rights("look at", path, errno);
+  if (errno == EACCES || errno == EPERM) no_rights("look at", path, errno, true);
   return false;
 }
 
@@ -95,6 +98,11 @@ void require_same_shape(int fd, const bpf_map* wanted, const std::string& name) 
                      "next: stop tactusd, then: sudo tactus unload --all && sudo tactus load");
 }
 
+pin_lock::pin_lock(const host& where) : folder_(::open(where.pins.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  while (folder_ && flock(folder_.get(), LOCK_EX) && errno == EINTR) {
+  }
+}
+
 gid_t pin_group() {
   const group* entry = getgrnam("tactus");
   return entry ? entry->gr_gid : static_cast<gid_t>(-1);
@@ -119,7 +127,7 @@ std::vector<std::string> pin_names(const host& where) {
   std::vector<std::string> names;
   std::error_code error;
   fs::directory_iterator it(where.pins, error);
-  if (error == std::errc::permission_denied) no_rights("read the folder", where.pins, EACCES);
+  if (error == std::errc::permission_denied) no_rights("read the folder", where.pins, EACCES, true);
   for (; !error && it != fs::directory_iterator(); it.increment(error)) {
     std::string name = it->path().filename().string();
     if (name.compare(0, 7, "tactus_") == 0) names.push_back(std::move(name));

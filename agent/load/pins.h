@@ -48,6 +48,16 @@ void require_same_shape(int fd, const bpf_map* wanted, const std::string& name);
 // Who gets the pins: the group `tactus` where it exists, else root's. Values for chown.
 gid_t pin_group();
 
+// Keeps other loaders out while it lives: one load or unload at a time. Waits for the one at work.
+// Nothing is locked where there is no folder yet.
+class pin_lock {
+ public:
+  explicit pin_lock(const host& where);
+
+ private:
+  unique_fd folder_;
+};
+
 // Makes the folder with its mode and group. Throws load_error(no_rights).
 void make_pin_folder(const host& where);
 

@@ -99,8 +99,14 @@ exit_code stay(const load_options& options, const std::function<void(const std::
       say("asked to end; the scheduler stays loaded (sudo tactus unload takes it out)");
       return exit_code::ok;
     }
-    const scheduler_state now = read_scheduler_state(where);
+    scheduler_state now = read_scheduler_state(where);
     if (now.running() || now.state == "enabling" || now.state == "disabling") continue;
+    {
+      // Another loader may be at work, with the scheduler out for a moment: judge when it is done.
+      const pin_lock alone(where);
+      now = read_scheduler_state(where);
+    }
+    if (now.running()) continue;
     if (!pin_exists(where, k_link_pin)) {
       say("unloaded by hand; ending");
       return exit_code::ok;

@@ -31,9 +31,8 @@ std::vector<unsigned> parse_cpu_list(std::string_view text, unsigned limit);
 
 /// Entries of a directory whose names start with prefix followed by a digit,
 /// sorted by that number; empty when there is no such directory.
-std::vector<std::filesystem::path> numbered_entries(const std::filesystem::path &dir,
-						    std::string_view prefix);
+std::vector<std::filesystem::path> numbered_entries(const std::filesystem::path &dir, std::string_view prefix);
 
-} // namespace tactus::sense
+}  // namespace tactus::sense
 
 #endif

@@ -22,17 +22,17 @@ namespace tactus::sense {
 
 /// What only the caller knows about the managed part of the load; NaN = unknown.
 struct managed_usage {
-	/// CPU time ever used by managed workers, seconds, monotonic.
-	double cpu_seconds_total = std::numeric_limits<double>::quiet_NaN();
-	/// Managed workers waiting for a CPU now, whole machine.
-	double waiting_workers = std::numeric_limits<double>::quiet_NaN();
+  /// CPU time ever used by managed workers, seconds, monotonic.
+  double cpu_seconds_total = std::numeric_limits<double>::quiet_NaN();
+  /// Managed workers waiting for a CPU now, whole machine.
+  double waiting_workers = std::numeric_limits<double>::quiet_NaN();
 };
 
 struct sampler_options {
-	std::filesystem::path root = "/";
-	/// cgroup v2 directory relative to /sys/fs/cgroup whose pressure counts;
-	/// empty: that of the machine, or of the container when in one.
-	std::string cgroup;
+  std::filesystem::path root = "/";
+  /// cgroup v2 directory relative to /sys/fs/cgroup whose pressure counts;
+  /// empty: that of the machine, or of the container when in one.
+  std::string cgroup;
 };
 
 /// Takes samples; rates are over the time between two calls of sample(), and
@@ -43,30 +43,30 @@ struct sampler_options {
 /// Thread-safety: none; one thread, or a lock of the caller's.
 /// Errors: none are thrown for missing or garbled files.
 class sampler {
-      public:
-	explicit sampler(sampler_options options = {});
-	~sampler();
-	sampler(sampler &&) noexcept;
-	sampler &operator=(sampler &&) noexcept;
+ public:
+  explicit sampler(sampler_options options = {});
+  ~sampler();
+  sampler(sampler &&) noexcept;
+  sampler &operator=(sampler &&) noexcept;
 
-	/// One sample, encoded. The first one has no CPU shares (they are rates).
-	learn::machine_state sample(const managed_usage &managed = {});
+  /// One sample, encoded. The first one has no CPU shares (they are rates).
+  learn::machine_state sample(const managed_usage &managed = {});
 
-	/// The raw numbers of the last sample.
-	const raw_state &last() const;
+  /// The raw numbers of the last sample.
+  const raw_state &last() const;
 
-	/// Busy share by CPU id as of the last sample, for the features of places;
-	/// 0 for CPUs that are not there; empty before the second sample.
-	const std::vector<float> &per_cpu_load() const;
+  /// Busy share by CPU id as of the last sample, for the features of places;
+  /// 0 for CPUs that are not there; empty before the second sample.
+  const std::vector<float> &per_cpu_load() const;
 
-      private:
-	struct state;
-	std::unique_ptr<state> state_;
+ private:
+  struct state;
+  std::unique_ptr<state> state_;
 };
 
 /// Parsers of single files, for tests and for fuzzing: any text gives a result.
 std::optional<pressure> parse_pressure(const std::string &text);
 
-} // namespace tactus::sense
+}  // namespace tactus::sense
 
 #endif

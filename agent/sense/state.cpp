@@ -10,223 +10,209 @@
 namespace tactus::sense {
 namespace {
 
-constexpr std::array<const char *, k_nr_state> k_names = {
-	"utilisation_mean", "utilisation_max", "utilisation_min", "utilisation_spread",
-	"node_utilisation_max", "node_utilisation_spread", "load_balance", "frequency_mean",
-	"frequency_min", "interrupt_mean", "interrupt_max", "steal", "iowait", "background",
-	"managed", "cpu_pressure", "memory_pressure_some", "memory_pressure_full", "io_pressure",
-	"memory_used", "memory_level", "swap_used", "memory_bandwidth", "l1_miss_rate",
-	"l2_miss_rate", "l3_miss_rate", "numa_remote", "temperature", "throttling",
-	"power_policy", "load_average", "queue_depth"};
+constexpr std::array<const char *, k_nr_state> k_names = {"utilisation_mean",
+                                                          "utilisation_max",
+                                                          "utilisation_min",
+                                                          "utilisation_spread",
+                                                          "node_utilisation_max",
+                                                          "node_utilisation_spread",
+                                                          "load_balance",
+                                                          "frequency_mean",
+                                                          "frequency_min",
+                                                          "interrupt_mean",
+                                                          "interrupt_max",
+                                                          "steal",
+                                                          "iowait",
+                                                          "background",
+                                                          "managed",
+                                                          "cpu_pressure",
+                                                          "memory_pressure_some",
+                                                          "memory_pressure_full",
+                                                          "io_pressure",
+                                                          "memory_used",
+                                                          "memory_level",
+                                                          "swap_used",
+                                                          "memory_bandwidth",
+                                                          "l1_miss_rate",
+                                                          "l2_miss_rate",
+                                                          "l3_miss_rate",
+                                                          "numa_remote",
+                                                          "temperature",
+                                                          "throttling",
+                                                          "power_policy",
+                                                          "load_average",
+                                                          "queue_depth"};
 
-constexpr double k_cool_c = 25.0;	 // maps to 0
-constexpr double k_default_critical_c = 100.0; // where no trip point is published
+constexpr double k_cool_c = 25.0;               // maps to 0
+constexpr double k_default_critical_c = 100.0;  // where no trip point is published
 
 // Writes one value: a number that is not finite is treated as absent, since
 // telling the network "absent" is honest and any made-up number is not.
 struct writer {
-	learn::machine_state out{};
+  learn::machine_state out{};
 
-	void set(state_index index, double value)
-	{
-		if (!std::isfinite(value))
-			return;
-		out.value[index] = static_cast<float>(std::clamp(value, 0.0, 1.0));
-		out.present |= 1u << index;
-	}
-	void set(state_index index, const std::optional<double> &value)
-	{
-		if (value)
-			set(index, *value);
-	}
+  void set(state_index index, double value) {
+    if (!std::isfinite(value)) return;
+    out.value[index] = static_cast<float>(std::clamp(value, 0.0, 1.0));
+    out.present |= 1u << index;
+  }
+  void set(state_index index, const std::optional<double> &value) {
+    if (value) set(index, *value);
+  }
 };
 
 struct summary {
-	double mean = 0, max = 0, min = 0, deviation = 0;
+  double mean = 0, max = 0, min = 0, deviation = 0;
 };
 
-summary summarise(const std::vector<double> &values)
-{
-	summary s;
-	if (values.empty())
-		return s;
-	s.max = s.min = values.front();
-	double sum = 0;
-	for (double v : values) {
-		sum += v;
-		s.max = std::max(s.max, v);
-		s.min = std::min(s.min, v);
-	}
-	const double n = static_cast<double>(values.size());
-	s.mean = sum / n;
-	double squares = 0;
-	for (double v : values)
-		squares += (v - s.mean) * (v - s.mean);
-	s.deviation = std::sqrt(squares / n);
-	return s;
+summary summarise(const std::vector<double> &values) {
+  summary s;
+  if (values.empty()) return s;
+  s.max = s.min = values.front();
+  double sum = 0;
+  for (double v : values) {
+    sum += v;
+    s.max = std::max(s.max, v);
+    s.min = std::min(s.min, v);
+  }
+  const double n = static_cast<double>(values.size());
+  s.mean = sum / n;
+  double squares = 0;
+  for (double v : values) squares += (v - s.mean) * (v - s.mean);
+  s.deviation = std::sqrt(squares / n);
+  return s;
 }
 
 // x in [0,inf) to [0,1), steepest where it matters (few waiters per CPU).
-double squash(double x)
-{
-	if (std::isnan(x))
-		return x; // absent, see writer
-	if (x <= 0)
-		return 0;
-	return std::isinf(x) ? 1.0 : x / (1.0 + x);
+double squash(double x) {
+  if (std::isnan(x)) return x;  // absent, see writer
+  if (x <= 0) return 0;
+  return std::isinf(x) ? 1.0 : x / (1.0 + x);
 }
 
-void encode_cpus(const raw_state &raw, writer &w, double *busy_mean)
-{
-	std::vector<double> busy, interrupt;
-	std::map<int, std::pair<double, unsigned>> nodes; // sum, count
-	double steal = 0, iowait = 0;
-	for (const cpu_shares &cpu : raw.cpus) {
-		if (!cpu.present || !std::isfinite(cpu.busy))
-			continue;
-		const double share = std::clamp(cpu.busy, 0.0, 1.0);
-		busy.push_back(share);
-		interrupt.push_back(cpu.interrupt);
-		steal += cpu.steal;
-		iowait += cpu.iowait;
-		if (cpu.node >= 0) {
-			nodes[cpu.node].first += share;
-			nodes[cpu.node].second += 1;
-		}
-	}
-	*busy_mean = std::nan("");
-	if (busy.empty())
-		return;
-	const double n = static_cast<double>(busy.size());
-	const summary b = summarise(busy);
-	*busy_mean = b.mean;
-	w.set(k_utilisation_mean, b.mean);
-	w.set(k_utilisation_max, b.max);
-	w.set(k_utilisation_min, b.min);
-	w.set(k_utilisation_spread, 2 * b.deviation);
-	// An idle machine is in balance: the ratio means nothing there.
-	w.set(k_load_balance, b.mean > 1e-3 ? 1.0 - b.deviation / b.mean : 1.0);
-	const summary i = summarise(interrupt);
-	w.set(k_interrupt_mean, i.mean);
-	w.set(k_interrupt_max, i.max);
-	w.set(k_steal, steal / n);
-	w.set(k_iowait, iowait / n);
-	if (!nodes.empty()) {
-		std::vector<double> per_node;
-		for (const auto &[node, sum] : nodes)
-			per_node.push_back(sum.first / sum.second);
-		const summary s = summarise(per_node);
-		w.set(k_node_utilisation_max, s.max);
-		w.set(k_node_utilisation_spread, s.max - s.min);
-	}
+void encode_cpus(const raw_state &raw, writer &w, double *busy_mean) {
+  std::vector<double> busy, interrupt;
+  std::map<int, std::pair<double, unsigned>> nodes;  // sum, count
+  double steal = 0, iowait = 0;
+  for (const cpu_shares &cpu : raw.cpus) {
+    if (!cpu.present || !std::isfinite(cpu.busy)) continue;
+    const double share = std::clamp(cpu.busy, 0.0, 1.0);
+    busy.push_back(share);
+    interrupt.push_back(cpu.interrupt);
+    steal += cpu.steal;
+    iowait += cpu.iowait;
+    if (cpu.node >= 0) {
+      nodes[cpu.node].first += share;
+      nodes[cpu.node].second += 1;
+    }
+  }
+  *busy_mean = std::nan("");
+  if (busy.empty()) return;
+  const double n = static_cast<double>(busy.size());
+  const summary b = summarise(busy);
+  *busy_mean = b.mean;
+  w.set(k_utilisation_mean, b.mean);
+  w.set(k_utilisation_max, b.max);
+  w.set(k_utilisation_min, b.min);
+  w.set(k_utilisation_spread, 2 * b.deviation);
+  // An idle machine is in balance: the ratio means nothing there.
+  w.set(k_load_balance, b.mean > 1e-3 ? 1.0 - b.deviation / b.mean : 1.0);
+  const summary i = summarise(interrupt);
+  w.set(k_interrupt_mean, i.mean);
+  w.set(k_interrupt_max, i.max);
+  w.set(k_steal, steal / n);
+  w.set(k_iowait, iowait / n);
+  if (!nodes.empty()) {
+    std::vector<double> per_node;
+    for (const auto &[node, sum] : nodes) per_node.push_back(sum.first / sum.second);
+    const summary s = summarise(per_node);
+    w.set(k_node_utilisation_max, s.max);
+    w.set(k_node_utilisation_spread, s.max - s.min);
+  }
 }
 
-} // namespace
+}  // namespace
 
-const char *state_name(unsigned index)
-{
-	return index < k_names.size() ? k_names[index] : "?";
+const char *state_name(unsigned index) { return index < k_names.size() ? k_names[index] : "?"; }
+
+unsigned memory_level(const pressure &memory) {
+  if (memory.full_avg10 >= 20 || memory.some_avg10 >= 40) return 4;
+  if (memory.full_avg10 >= 5 || memory.some_avg10 >= 15) return 3;
+  if (memory.some_avg10 >= 5) return 2;
+  return memory.some_avg10 >= 1 ? 1 : 0;
 }
 
-unsigned memory_level(const pressure &memory)
-{
-	if (memory.full_avg10 >= 20 || memory.some_avg10 >= 40)
-		return 4;
-	if (memory.full_avg10 >= 5 || memory.some_avg10 >= 15)
-		return 3;
-	if (memory.some_avg10 >= 5)
-		return 2;
-	return memory.some_avg10 >= 1 ? 1 : 0;
+std::optional<double> power_policy(const power_state &power) {
+  static const std::map<std::string, double> k_preference = {
+      {"performance", 1.0}, {"balance_performance", 0.75}, {"default", 0.5}, {"balance_power", 0.25}, {"power", 0.0}};
+  static const std::map<std::string, double> k_governor = {
+      {"performance", 1.0}, {"schedutil", 0.5}, {"ondemand", 0.5}, {"conservative", 0.4}, {"powersave", 0.0}};
+  static const std::map<std::string, double> k_profile = {{"performance", 1.0}, {"balanced-performance", 0.75},
+                                                          {"balanced", 0.5},    {"quiet", 0.25},
+                                                          {"cool", 0.25},       {"low-power", 0.0}};
+  double sum = 0;
+  unsigned count = 0;
+  const auto add = [&](const auto &table, const std::string &key) {
+    const auto it = table.find(key);
+    if (it == table.end()) return false;
+    sum += it->second;
+    ++count;
+    return true;
+  };
+  // With an energy preference the governor's name says little: "powersave" of
+  // intel_pstate and amd_pstate is their ordinary, dynamic mode.
+  if (!add(k_preference, power.energy_preference)) add(k_governor, power.governor);
+  add(k_profile, power.platform_profile);
+  if (!count) return power.on_battery ? std::optional<double>(*power.on_battery ? 0.25 : 0.75) : std::nullopt;
+  const double value = sum / count;
+  return power.on_battery.value_or(false) ? value * 0.5 : value;
 }
 
-std::optional<double> power_policy(const power_state &power)
-{
-	static const std::map<std::string, double> k_preference = {
-		{"performance", 1.0}, {"balance_performance", 0.75}, {"default", 0.5},
-		{"balance_power", 0.25}, {"power", 0.0}};
-	static const std::map<std::string, double> k_governor = {
-		{"performance", 1.0}, {"schedutil", 0.5}, {"ondemand", 0.5},
-		{"conservative", 0.4}, {"powersave", 0.0}};
-	static const std::map<std::string, double> k_profile = {
-		{"performance", 1.0}, {"balanced-performance", 0.75}, {"balanced", 0.5},
-		{"quiet", 0.25}, {"cool", 0.25}, {"low-power", 0.0}};
-	double sum = 0;
-	unsigned count = 0;
-	const auto add = [&](const auto &table, const std::string &key) {
-		const auto it = table.find(key);
-		if (it == table.end())
-			return false;
-		sum += it->second;
-		++count;
-		return true;
-	};
-	// With an energy preference the governor's name says little: "powersave" of
-	// intel_pstate and amd_pstate is their ordinary, dynamic mode.
-	if (!add(k_preference, power.energy_preference))
-		add(k_governor, power.governor);
-	add(k_profile, power.platform_profile);
-	if (!count)
-		return power.on_battery ? std::optional<double>(*power.on_battery ? 0.25 : 0.75)
-					: std::nullopt;
-	const double value = sum / count;
-	return power.on_battery.value_or(false) ? value * 0.5 : value;
+learn::machine_state encode(const raw_state &raw) {
+  writer w;
+  double busy_mean = 0;
+  encode_cpus(raw, w, &busy_mean);
+
+  std::vector<double> ratios;
+  for (double r : raw.frequency_ratio)
+    if (std::isfinite(r)) ratios.push_back(std::clamp(r, 0.0, 1.0));
+  if (!ratios.empty()) {
+    const summary f = summarise(ratios);
+    w.set(k_frequency_mean, f.mean);
+    w.set(k_frequency_min, f.min);
+  }
+  if (raw.managed_share) {
+    w.set(k_managed, *raw.managed_share);
+    w.set(k_background, busy_mean - *raw.managed_share);
+  }
+  if (raw.cpu_pressure) w.set(k_cpu_pressure, raw.cpu_pressure->some_avg10 / 100);
+  if (raw.memory_pressure) {
+    w.set(k_memory_pressure_some, raw.memory_pressure->psi.some_avg10 / 100);
+    w.set(k_memory_pressure_full, raw.memory_pressure->psi.full_avg10 / 100);
+    w.set(k_memory_level, raw.memory_pressure->level / 4.0);
+  }
+  if (raw.io_pressure) w.set(k_io_pressure, raw.io_pressure->some_avg10 / 100);
+  w.set(k_memory_used, raw.memory_used);
+  w.set(k_swap_used, raw.swap_used);
+  w.set(k_memory_bandwidth, raw.memory_bandwidth);
+  w.set(k_l1_miss_rate, raw.l1_miss_rate);
+  w.set(k_l2_miss_rate, raw.l2_miss_rate);
+  w.set(k_l3_miss_rate, raw.l3_miss_rate);
+  w.set(k_numa_remote, raw.numa_remote);
+  if (raw.temperature_c) {
+    double critical = raw.critical_temperature_c.value_or(k_default_critical_c);
+    if (!(critical > k_cool_c)) critical = k_default_critical_c;
+    w.set(k_temperature, (*raw.temperature_c - k_cool_c) / (critical - k_cool_c));
+  }
+  if (raw.throttling) w.set(k_throttling, *raw.throttling ? 1.0 : 0.0);
+  if (raw.power) w.set(k_power_policy, power_policy(*raw.power));
+  const auto online = std::count_if(raw.cpus.begin(), raw.cpus.end(), [](const cpu_shares &c) { return c.present; });
+  if (online > 0) {
+    const double n = static_cast<double>(online);
+    if (raw.load_average) w.set(k_load_average, squash(*raw.load_average / n));
+    if (raw.waiting_workers) w.set(k_queue_depth, squash(*raw.waiting_workers / n));
+  }
+  return w.out;
 }
 
-learn::machine_state encode(const raw_state &raw)
-{
-	writer w;
-	double busy_mean = 0;
-	encode_cpus(raw, w, &busy_mean);
-
-	std::vector<double> ratios;
-	for (double r : raw.frequency_ratio)
-		if (std::isfinite(r))
-			ratios.push_back(std::clamp(r, 0.0, 1.0));
-	if (!ratios.empty()) {
-		const summary f = summarise(ratios);
-		w.set(k_frequency_mean, f.mean);
-		w.set(k_frequency_min, f.min);
-	}
-	if (raw.managed_share) {
-		w.set(k_managed, *raw.managed_share);
-		w.set(k_background, busy_mean - *raw.managed_share);
-	}
-	if (raw.cpu_pressure)
-		w.set(k_cpu_pressure, raw.cpu_pressure->some_avg10 / 100);
-	if (raw.memory_pressure) {
-		w.set(k_memory_pressure_some, raw.memory_pressure->psi.some_avg10 / 100);
-		w.set(k_memory_pressure_full, raw.memory_pressure->psi.full_avg10 / 100);
-		w.set(k_memory_level, raw.memory_pressure->level / 4.0);
-	}
-	if (raw.io_pressure)
-		w.set(k_io_pressure, raw.io_pressure->some_avg10 / 100);
-	w.set(k_memory_used, raw.memory_used);
-	w.set(k_swap_used, raw.swap_used);
-	w.set(k_memory_bandwidth, raw.memory_bandwidth);
-	w.set(k_l1_miss_rate, raw.l1_miss_rate);
-	w.set(k_l2_miss_rate, raw.l2_miss_rate);
-	w.set(k_l3_miss_rate, raw.l3_miss_rate);
-	w.set(k_numa_remote, raw.numa_remote);
-	if (raw.temperature_c) {
-		double critical = raw.critical_temperature_c.value_or(k_default_critical_c);
-		if (!(critical > k_cool_c))
-			critical = k_default_critical_c;
-		w.set(k_temperature, (*raw.temperature_c - k_cool_c) / (critical - k_cool_c));
-	}
-	if (raw.throttling)
-		w.set(k_throttling, *raw.throttling ? 1.0 : 0.0);
-	if (raw.power)
-		w.set(k_power_policy, power_policy(*raw.power));
-	const auto online = std::count_if(raw.cpus.begin(), raw.cpus.end(),
-					  [](const cpu_shares &c) { return c.present; });
-	if (online > 0) {
-		const double n = static_cast<double>(online);
-		if (raw.load_average)
-			w.set(k_load_average, squash(*raw.load_average / n));
-		if (raw.waiting_workers)
-			w.set(k_queue_depth, squash(*raw.waiting_workers / n));
-	}
-	return w.out;
-}
-
-} // namespace tactus::sense
+}  // namespace tactus::sense

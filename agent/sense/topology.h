@@ -10,28 +10,28 @@
 #ifndef TACTUS_AGENT_SENSE_TOPOLOGY_H
 #define TACTUS_AGENT_SENSE_TOPOLOGY_H
 
+#include <tactus/abi/decision_map.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include <tactus/abi/decision_map.h>
-
 namespace tactus::sense {
 
 /// The machine cannot be described within the limits of the ABI, or not at all.
 struct topology_error : std::runtime_error {
-	using std::runtime_error::runtime_error;
+  using std::runtime_error::runtime_error;
 };
 
 struct topology_options {
-	/// "/" for this machine. Another directory is the root of a tree of fixture
-	/// files with sys/ and proc/.
-	std::filesystem::path root = "/";
-	/// hwloc synthetic description ("pack:2 l3:4 core:8 pu:2") instead of the
-	/// machine's; capacities then still come from root when it is not "/".
-	std::string synthetic;
+  /// "/" for this machine. Another directory is the root of a tree of fixture
+  /// files with sys/ and proc/.
+  std::filesystem::path root = "/";
+  /// hwloc synthetic description ("pack:2 l3:4 core:8 pu:2") instead of the
+  /// machine's; capacities then still come from root when it is not "/".
+  std::string synthetic;
 };
 
 /// Places up to 16 CPUs: each CPU one. Above: the CPUs of one core type under
@@ -45,16 +45,16 @@ struct topology_options {
 /// tactus_cpu.core is the lowest CPU id of the core, so without SMT it is the CPU's own.
 /// place.near[] is cumulative and includes the place itself.
 struct topology {
-	unsigned nr_cpus = 0;	  ///< CPUs present (online)
-	unsigned highest_cpu = 0; ///< largest id among them
-	unsigned nr_places = 0;
-	unsigned nr_domains = 0;
-	unsigned nr_nodes = 0;
-	unsigned nr_core_types = 0;
-	bool smt = false;
-	std::vector<tactus_cpu> cpus;	  ///< TACTUS_MAX_CPUS entries
-	std::vector<tactus_place> places; ///< TACTUS_MAX_PLACES entries
-	std::vector<std::uint32_t> domain_cpus; ///< CPUs per domain, TACTUS_MAX_DOMAINS entries
+  unsigned nr_cpus = 0;      ///< CPUs present (online)
+  unsigned highest_cpu = 0;  ///< largest id among them
+  unsigned nr_places = 0;
+  unsigned nr_domains = 0;
+  unsigned nr_nodes = 0;
+  unsigned nr_core_types = 0;
+  bool smt = false;
+  std::vector<tactus_cpu> cpus;            ///< TACTUS_MAX_CPUS entries
+  std::vector<tactus_place> places;        ///< TACTUS_MAX_PLACES entries
+  std::vector<std::uint32_t> domain_cpus;  ///< CPUs per domain, TACTUS_MAX_DOMAINS entries
 };
 
 /// Reads it. Throws topology_error with the operand and what to do next.
@@ -68,6 +68,6 @@ std::vector<float> mean_by_place(const topology &machine, const std::vector<floa
 /// out; 0 where there are none.
 std::vector<float> sibling_mean_by_place(const topology &machine, const std::vector<float> &per_cpu);
 
-} // namespace tactus::sense
+}  // namespace tactus::sense
 
 #endif
