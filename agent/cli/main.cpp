@@ -104,12 +104,15 @@ void add_agent(json& out, const std::string& control) {
 
 int do_status(const settings& set, bool as_json) {
   const cli::snapshot s = cli::take_snapshot(set.where);
+  json out = as_json ? cli::status_json(s) : json::object();
+  add_agent(out, set.control);
   if (as_json) {
-    json out = cli::status_json(s);
-    add_agent(out, set.control);
     print_json(out);
   } else {
-    print(cli::status_text(s));
+    const json& agent = out["agent"];
+    print(cli::status_text(s) +
+          fmt::format("  {:<10} {}\n", "tactusd",
+                      agent.is_object() ? printable(agent.value("text", std::string("answers"))) : "does not answer"));
   }
   return static_cast<int>(s.kernel.running() ? exit_code::ok : exit_code::not_loaded);
 }
@@ -189,6 +192,7 @@ void describe_commands(CLI::App& app, settings& set, std::function<int()>& run) 
   static load::load_options options;
   static bool stay = false, all = false, as_json = false, full = false;
   static std::string name, word;
+  static double weight = 1;
 
   CLI::App* c = app.add_subcommand("load", "load the scheduler into the kernel; keeps registrations and rows of the load before");
   c->add_flag("--partial", options.partial, "only threads of class SCHED_EXT; busy normal threads can starve those");
@@ -243,6 +247,13 @@ void describe_commands(CLI::App& app, settings& set, std::function<int()>& run) 
   c->add_flag("--json", as_json, "print the agent's answer as it is");
   c->footer("Examples:\n  tactus learning off    # before a measurement\n  tactus learning on");
   c->callback([&set, &run] { run = [&set] { return ask(set, {{"cmd", "learning"}, {"on", word == "on"}}, as_json); }; });
+
+  c = app.add_subcommand("weight", "how much a task of a class counts in the cost that is learned from");
+  c->add_option("class", name, "name of the class")->required();
+  c->add_option("weight", weight, "0 to 255; 1 is usual")->required()->check(CLI::Range(0.0, 255.0));
+  c->add_flag("--json", as_json, "print the agent's answer as it is");
+  c->footer("Examples:\n  tactus weight audio 8\n  tactus weight loading 0.5");
+  c->callback([&set, &run] { run = [&set] { return ask(set, {{"cmd", "weights"}, {"class", name}, {"weight", weight}}, as_json); }; });
 
   c = app.add_subcommand("checkpoint", "make the agent write what it has learned to disk now");
   c->add_flag("--json", as_json, "print the agent's answer as it is");

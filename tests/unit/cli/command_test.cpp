@@ -95,7 +95,7 @@ TEST_CASE("tactus doctor: exit code 2 and JSON for programs") {
 }
 
 TEST_CASE("commands to an agent that is not there") {
-  for (const char* command : {"mode learned", "learning off", "checkpoint"}) {
+  for (const char* command : {"mode learned", "learning off", "weight audio 2", "checkpoint"}) {
     CAPTURE(command);
     check_error(run_tactus(std::string(command) + " --control /nowhere/control.sock"), 20, "the agent does not run");
   }
@@ -106,8 +106,9 @@ TEST_CASE("wrong use is code 64, help is 0 and shows examples") {
   CHECK(run_tactus("fly").code == 64);
   CHECK(run_tactus("mode sideways").code == 64);
   CHECK(run_tactus("learning").code == 64);
+  CHECK(run_tactus("weight audio 300").code == 64);
   CHECK(run_tactus("load --ring-bytes 1000").code == 64);
-  for (const char* command : {"", "load", "unload", "status", "explain", "doctor", "mode", "learning", "checkpoint"}) {
+  for (const char* command : {"", "load", "unload", "status", "explain", "doctor", "mode", "learning", "weight", "checkpoint"}) {
     CAPTURE(command);
     const auto r = run_tactus(std::string(command) + " --help");
     CHECK(r.code == 0);
