@@ -422,7 +422,7 @@ void learner_set::load(std::string const& path)
 {
 	checkpoint const c = read_checkpoint(path);
 	impl& p = *impl_;
-	p.shared.set(c.theta.data(), c.squares.data());
+	p.shared.set(c.theta.data(), c.squares.data(), c.updates);
 	p.decisions_trained = c.decisions_trained;
 	p.updates = c.updates;
 	p.mean_square_advantage = c.mean_square_advantage;

@@ -165,6 +165,7 @@ template <class Scalar> void evaluation<Scalar>::forward(Scalar const* theta, ba
 	}
 	hold_.head(n).noalias() = h.transpose() * view<b_hold_h>(theta);
 	hold_.head(n).noalias() += z.transpose() * view<b_hold_z>(theta);
+	hold_.head(n) *= Scalar(k_hold_scale);
 	value_.head(n).noalias() = h.transpose() * view<b_value_h>(theta);
 	value_.head(n).noalias() += z.transpose() * view<b_value_z>(theta);
 }
@@ -189,6 +190,7 @@ template <class Scalar> void evaluation<Scalar>::backward(Scalar const* theta, b
 	auto const h = h_.leftCols(n);
 	auto const t = t_.leftCols(pairs);
 	auto const d_logit = d_logit_.head(pairs);
+	d_hold_.head(n) *= Scalar(k_hold_scale);
 	auto const d_hold = d_hold_.head(n);
 	auto const d_value = d_value_.head(n);
 	reserve(d_t_, k_head, pairs);

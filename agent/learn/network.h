@@ -9,7 +9,7 @@
 //   place   U = Wh H + b'                          16
 //           T_p = tanh(U + Wf f_p + i_p Wi [1; f_p])
 //           logit_p = wo . T_p + [f_p; i_p]' B z
-//   hold    logit_hold = wh . H + wz . z
+//   hold    logit_hold = (wh . H + wz . z) / 4
 //   critic  V = vh . H + vz . z
 //
 //   x    context: machine state and task features, with their absent marks   96
@@ -22,6 +22,11 @@
 // hidden layer between, so that "queue here when many wait, if the place is
 // slow" takes hundreds of decisions to learn and not tens of thousands. Any
 // number of places; the weights do not depend on it.
+//
+// The quarter: some 90 inputs reach the hold logit at once, while what tells two
+// places apart are few; with equal steps per weight (RMSProp) hold would swing
+// several times faster than any preference among places, and a row that holds
+// everything for a second undoes what it learned.
 //
 // What depends only on the context (Wx x, Wf f_p, ..) is computed once per
 // context and not per decision: a segment of 32 decisions has a handful.
@@ -42,6 +47,7 @@ inline constexpr int k_situation = TACTUS_MAX_TIERS + 7;
 inline constexpr int k_task_z = k_task_size + 2;
 inline constexpr int k_z = 1 + k_situation + k_task_z;
 inline constexpr int k_place_i = k_place_size + 1;
+inline constexpr double k_hold_scale = 0.25;
 
 // The features one class has in one version of the rows.
 struct context {

@@ -29,20 +29,27 @@ public:
 
 	void snapshot(float* theta) const { copy(theta_.get(), theta); }
 	void snapshot_squares(float* g) const { copy(g_.get(), g); }
-	void set(float const* theta, float const* g)
+	std::uint64_t steps() const { return steps_.load(std::memory_order_relaxed); }
+	// g null: all 0, and steps must be 0.
+	void set(float const* theta, float const* g, std::uint64_t steps = 0)
 	{
+		steps_.store(steps, std::memory_order_relaxed);
 		for (int i = 0; i < k_nr_weights; ++i) {
 			theta_[i].store(theta[i], std::memory_order_relaxed);
 			g_[i].store(g ? g[i] : 0, std::memory_order_relaxed);
 		}
 	}
 
-	// g <- decay g + (1-decay) d^2;  theta <- theta - lr d / sqrt(g + epsilon)
+	// g <- decay g + (1-decay) d^2;  theta <- theta - lr d / sqrt(g / (1 - decay^t) + epsilon)
+	// t: steps since g was 0; without the correction for that start the first
+	// steps are 1/sqrt(1-decay), ten times, too long.
 	// In chunks, so that the arithmetic between the atomic accesses vectorises.
 	void apply(float const* d, double learning_rate, double decay, double epsilon)
 	{
 		constexpr int chunk = 256;
 		float theta[chunk], g[chunk];
+		auto const t = double(steps_.fetch_add(1, std::memory_order_relaxed) + 1);
+		float const unbias = float(1 / (1 - std::pow(decay, t)));
 		float const keep = float(decay), eps = float(epsilon), lr = float(learning_rate);
 		for (int at = 0; at < k_nr_weights; at += chunk) {
 			int const n = std::min(chunk, k_nr_weights - at);
@@ -53,7 +60,7 @@ public:
 			for (int i = 0; i < n; ++i) {
 				float const di = d[at + i];
 				g[i] = keep * g[i] + (1 - keep) * di * di;
-				theta[i] -= lr * di / std::sqrt(g[i] + eps);
+				theta[i] -= lr * di / std::sqrt(unbias * g[i] + eps);
 			}
 			for (int i = 0; i < n; ++i) {
 				theta_[at + i].store(theta[i], std::memory_order_relaxed);
@@ -70,6 +77,7 @@ private:
 	}
 
 	std::unique_ptr<std::atomic<float>[]> theta_, g_;
+	std::atomic<std::uint64_t> steps_{0};
 };
 
 } // namespace tactus::learn

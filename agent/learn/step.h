@@ -16,7 +16,7 @@
 //   A_k   = rb_k (r_k + g_k v_{k+1} - V(x_k)) / RMS(A)
 //   loss  = mean_k [ -A_k log pi(a_k|x_k) + 0.5 (v_k - V(x_k))^2
 //                    - h H(pi(.|x_k)) + kappa KL(prior || pi) ]
-//   step  : clip the norm; g <- 0.99 g + 0.01 d^2; theta <- theta - lr d / sqrt(g + 1e-5)
+//   step  : clip the norm; g <- 0.99 g + 0.01 d^2; theta <- theta - lr d / sqrt(g/(1-0.99^t) + 1e-5)
 //
 // v_k and A_k are constants of the loss. A decision that the state alone made
 // (forced, fallback) has rho = c = 1 and no policy term; the critic learns.

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One thread is deterministic; every hyper-parameter does something; values out
+// of range are refused.
+#include "agent/learn/step.h"
+#include "queue_sim.h"
+
+#include <doctest/doctest.h>
+#include <functional>
+
+using namespace tactus::learn;
+using namespace tactus::learn::test;
+
+namespace {
+
+learner_config base()
+{
+	learner_config c;
+	c.clone_steps = 20;
+	return c;
+}
+
+// A fingerprint of policy and weights after a closed loop of some decisions;
+// rows are compiled every 300 decisions, so that ratios differ from 1.
+std::vector<double> outcome(learner_config const& config)
+{
+	learner_set learner(config);
+	learner.start(0);
+	queue_sim sim({1, 0.25}, {{3e-6, 1e5, 1}, {2e-6, 1e5, 4}}, 5);
+	row_bank bank;
+	std::uint32_t version = 0;
+	auto make = [&](std::uint32_t v) {
+		auto in = sim.inputs(v);
+		in->classes[2].deadline = true;
+		return in;
+	};
+	std::uint64_t next = 0;
+	while (sim.decisions() < 3000) {
+		if (sim.decisions() >= next) {
+			learner.compile(make(++version), bank);
+			next += 300;
+		}
+		sim.step(chooser::rows, &bank, version, &learner);
+	}
+	std::vector<double> out;
+	auto const inputs = make(1);
+	for (unsigned slot : {1u, 2u})
+		for (unsigned s : {0u, 1u, 2u, 3u, 0x12u, 0x20u})
+			for (double p : learner.distribution(*inputs, slot, s))
+				out.push_back(p);
+	auto const stats = learner.stats();
+	for (layer_change const& l : stats.layers)
+		out.push_back(l.norm);
+	out.push_back(double(stats.updates));
+	return out;
+}
+
+} // namespace
+
+TEST_CASE("one thread is deterministic")
+{
+	CHECK(outcome(base()) == outcome(base()));
+}
+
+TEST_CASE("every hyper-parameter changes what is learned")
+{
+	auto const expected = outcome(base());
+	std::vector<std::pair<char const*, std::function<void(learner_config&)>>> const changes{
+		{"seed", [](auto& c) { c.seed = 2; }},
+		{"segment_length", [](auto& c) { c.segment_length = 24; }},
+		{"discount_beta", [](auto& c) { c.discount_beta = 0.2; }},
+		{"service_time_ns", [](auto& c) { c.service_time_ns = 50e3; }},
+		{"trace_factor", [](auto& c) { c.trace_factor = 0.8; }},
+		{"ratio_clip", [](auto& c) { c.ratio_clip = 2; }},
+		{"trace_clip", [](auto& c) { c.trace_clip = 0.5; }},
+		{"value_weight", [](auto& c) { c.value_weight = 0.25; }},
+		{"entropy_start", [](auto& c) { c.entropy_start = 0.05; }},
+		{"entropy_end", [](auto& c) { c.entropy_end = 0.005; }},
+		{"entropy_decisions", [](auto& c) { c.entropy_decisions = 1000; }},
+		{"prior_start", [](auto& c) { c.prior_start = 0.5; }},
+		{"prior_half_life", [](auto& c) { c.prior_half_life = 500; }},
+		{"reward_clip", [](auto& c) { c.reward_clip = 1; }},
+		{"centring_step", [](auto& c) { c.centring_step = 1e-2; }},
+		{"advantage_step", [](auto& c) { c.advantage_step = 0.1; }},
+		{"max_cost_rate", [](auto& c) { c.max_cost_rate = 1; }},
+		{"learning_rate_start", [](auto& c) { c.learning_rate_start = 1e-3; }},
+		{"learning_rate_end", [](auto& c) { c.learning_rate_end = 4e-3; }},
+		{"learning_rate_decisions", [](auto& c) { c.learning_rate_decisions = 2000; }},
+		{"gradient_clip", [](auto& c) { c.gradient_clip = 2; }},
+		{"rms_decay", [](auto& c) { c.rms_decay = 0.9; }},
+		{"rms_epsilon", [](auto& c) { c.rms_epsilon = 1e-3; }},
+		{"accumulate", [](auto& c) { c.accumulate = 2; }},
+		{"floor", [](auto& c) { c.floor = 0.05; }},
+		{"floor_deadline", [](auto& c) { c.floor_deadline = 0.05; }},
+		{"clone_smoothing", [](auto& c) { c.clone_smoothing = 0.6; }},
+		{"clone_steps", [](auto& c) { c.clone_steps = 40; }},
+		{"emulate_lag_updates", [](auto& c) { c.emulate_lag_updates = 5; }},
+		{"use_ratio", [](auto& c) { c.use_ratio = false; }},
+		// kept_versions and reorder_window: segments_test.cpp; queue_segments: its queue test
+	};
+	for (auto const& [name, change] : changes) {
+		learner_config c = base();
+		change(c);
+		INFO(name);
+		CHECK(outcome(c) != expected);
+	}
+}
+
+TEST_CASE("values out of range are refused by name")
+{
+	std::vector<std::pair<std::string, std::function<void(learner_config&)>>> const bad{
+		{"segment_length", [](auto& c) { c.segment_length = 0; }},
+		{"discount_beta", [](auto& c) { c.discount_beta = -1; }},
+		{"learning_rate_start", [](auto& c) { c.learning_rate_start = 2; }},
+		{"rms_decay", [](auto& c) { c.rms_decay = 1; }},
+		{"trace_clip", [](auto& c) { c.trace_clip = 2; }},
+		{"floor", [](auto& c) { c.floor = 1.5; }},
+		{"clone_smoothing", [](auto& c) { c.clone_smoothing = std::nan(""); }},
+		{"kept_versions", [](auto& c) { c.kept_versions = 0; }},
+		{"queue_segments", [](auto& c) { c.queue_segments = 0; }},
+		{"reorder_window", [](auto& c) { c.reorder_window = -1; }},
+	};
+	for (auto const& [name, change] : bad) {
+		learner_config c;
+		change(c);
+		try {
+			learner_set learner(c);
+			FAIL("accepted: " << name);
+		} catch (config_error const& e) {
+			CHECK(std::string(e.what()).find(name) != std::string::npos);
+		}
+	}
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The whole loss through the whole network against central differences in
+// double, and the encoding of inputs.
+#include "agent/learn/clone.h"
+#include "agent/learn/step.h"
+
+#include <cmath>
+#include <doctest/doctest.h>
+#include <limits>
+#include <random>
+
+using namespace tactus::learn;
+
+namespace {
+
+// Two versions of inputs with different numbers of places, random features.
+std::shared_ptr<version_contexts const> random_contexts(std::mt19937_64& random, int nr_places, learner_config const& config)
+{
+	std::uniform_real_distribution<float> uniform;
+	policy_inputs in;
+	in.version = 1;
+	in.nr_places = nr_places;
+	in.state.present = 0x0f0f0f0f;
+	for (float& v : in.state.value)
+		v = uniform(random);
+	auto out = std::make_shared<version_contexts>();
+	out->version = 1;
+	for (unsigned slot = 0; slot < 3; ++slot) {
+		class_inputs& c = in.classes[slot];
+		c.in_use = true;
+		c.deadline = slot == 1;
+		c.weight = float(slot + 1);
+		c.task.present = 0x00ff;
+		for (float& v : c.task.value)
+			v = uniform(random);
+		for (int p = 0; p < nr_places; ++p) {
+			c.tier[p] = std::uint8_t(p % 4);
+			for (float& v : c.place[p])
+				v = uniform(random);
+		}
+		out->slot[slot] = encode(in, slot, config);
+	}
+	return out;
+}
+
+segment random_segment(std::mt19937_64& random, learner_config const& config, int n)
+{
+	std::uniform_real_distribution<float> uniform;
+	auto const few = random_contexts(random, 3, config), many = random_contexts(random, 7, config);
+	segment s;
+	for (int k = 0; k <= n; ++k) {
+		step_k step;
+		step.inputs = k % 3 ? few : many;
+		int const nr_places = k % 3 ? 3 : 7;
+		step.slot = std::uint8_t(random() % 3);
+		step.situation = std::uint8_t(random() % 128);
+		step.legal = (random() % ((1u << nr_places) - 1)) + 1;
+		step.hold_legal = random() % 2;
+		step.policy_term = random() % 4 != 0;
+		do
+			step.action = std::uint8_t(random() % unsigned(nr_places));
+		while (!(step.legal >> step.action & 1));
+		if (step.hold_legal && random() % 3 == 0)
+			step.action = TACTUS_HOLD;
+		step.mu = 0.1f + 0.9f * uniform(random);
+		step.r = uniform(random) - 0.5f;
+		step.g = 0.8f + 0.2f * uniform(random);
+		s.steps.push_back(step);
+	}
+	return s;
+}
+
+} // namespace
+
+TEST_CASE("the gradient of the loss agrees with central differences in every layer")
+{
+	std::mt19937_64 random(7);
+	learner_config config;
+	config.floor = 0.05; // so that the floor's part of the gradient is seen
+	schedule const now{1e-3, 0.02, 0.3};
+	weights<float> start, other;
+	initial_weights(3, start.data());
+	initial_weights(4, other.data());
+	for (int i = 0; i < k_nr_weights; ++i) { // outputs and bilinear term off zero
+		start[i] += 0.1f * float(int(random() % 2001) - 1000) / 1000;
+		other[i] += 0.1f * float(int(random() % 2001) - 1000) / 1000;
+	}
+	weights<double> theta = start.cast<double>();
+	weights<double> const prior = other.cast<double>();
+	segment const data = random_segment(random, config, 12);
+	learner_step<double> step;
+	step_report report;
+	weights<double> gradient = weights<double>::Zero(), ignored;
+	step.gradient(config, now, theta.data(), prior.data(), 0.7, data, gradient.data(), report);
+	CHECK(report.policy_terms > 4);
+	CHECK(report.held > 0);
+
+	auto loss = [&] {
+		ignored.setZero();
+		return step.gradient(config, now, theta.data(), prior.data(), 0.7, data, ignored.data(), report, true);
+	};
+	for (block const& b : k_blocks) {
+		double worst = 0, largest = 0;
+		for (int trial = 0; trial < std::min(60, b.size()); ++trial) {
+			int const i = b.offset + int(random() % unsigned(b.size()));
+			double const keep = theta[i], eps = 1e-5;
+			theta[i] = keep + eps;
+			double const up = loss();
+			theta[i] = keep - eps;
+			double const down = loss();
+			theta[i] = keep;
+			double const numeric = (up - down) / (2 * eps);
+			worst = std::max(worst, std::abs(numeric - gradient[i]) / std::max(1e-3, std::abs(numeric)));
+			largest = std::max(largest, std::abs(numeric));
+		}
+		INFO(b.name);
+		CHECK(worst < 1e-5);
+		CHECK(largest > 1e-6); // every layer is reached
+	}
+}
+
+TEST_CASE("float and double agree")
+{
+	std::mt19937_64 random(11);
+	learner_config config;
+	weights<float> theta;
+	initial_weights(5, theta.data());
+	weights<double> const theta_d = theta.cast<double>();
+	segment const data = random_segment(random, config, 16);
+	weights<float> f = weights<float>::Zero();
+	weights<double> d = weights<double>::Zero();
+	step_report report;
+	schedule const now{1e-3, 0.01, 0};
+	learner_step<float>().gradient(config, now, theta.data(), nullptr, 1, data, f.data(), report);
+	learner_step<double>().gradient(config, now, theta_d.data(), nullptr, 1, data, d.data(), report);
+	CHECK((f.cast<double>() - d).norm() < 1e-4 * d.norm());
+}
+
+TEST_CASE("the encoding clamps, survives what is no number, and marks what is absent")
+{
+	learner_config config;
+	policy_inputs in;
+	in.nr_places = 2;
+	float const nan = std::numeric_limits<float>::quiet_NaN();
+	in.state.present = 0b111;
+	in.state.value[0] = nan;
+	in.state.value[1] = 7;
+	in.state.value[2] = -1;
+	in.state.value[3] = 0.5f; // absent: ignored
+	class_inputs& c = in.classes[5];
+	c.in_use = true;
+	c.weight = nan;
+	c.place[0][0] = nan;
+	c.place[0][1] = std::numeric_limits<float>::infinity();
+	c.tier[1] = 200;
+	context const x = encode(in, 5, config);
+	CHECK(x.x.allFinite());
+	CHECK(x.task.allFinite());
+	CHECK(x.place.allFinite());
+	CHECK(x.x[0] == 0);
+	CHECK(x.x[k_state_size + 0] == 1); // not a number: told as absent
+	CHECK(x.x[1] == 1);
+	CHECK(x.x[k_state_size + 1] == 0);
+	CHECK(x.x[2] == 0);
+	CHECK(x.x[3] == 0);
+	CHECK(x.x[k_state_size + 3] == 1);
+	CHECK(x.place(0, 0) == 0);
+	CHECK(x.place(1, 0) == 1);
+	CHECK(x.tier[1] == 3);
+}
+
+TEST_CASE("the first policy is the fallback, within a few hundredths of a nat")
+{
+	learner_config config;
+	weights<float> theta;
+	initial_weights(config.seed, theta.data());
+	double const kl = clone_fallback(config, theta.data());
+	MESSAGE("mean KL(fallback || clone) = " << kl << " nats");
+	CHECK(kl < 0.05);
+	CHECK(theta.allFinite());
+}
