@@ -126,13 +126,13 @@ loaded=1
 command_tactus load
 tactusd --run-as "$run_as" --seed "$seed" >"$out/agent.log" 2>&1 &
 agent_pid=$!
-for _ in $(seq 100); do
+for _ in $(seq 150); do
   status_to "$out/status.json"
   [ -n "$(completions "$out/status.json")" ] && break
   kill -0 $agent_pid 2>/dev/null || die "tactusd ended at start"
-  sleep 0.1
+  sleep 0.2
 done
-[ -n "$(completions "$out/status.json")" ] || die "tactusd did not answer within 10 s: $(tail -n 1 "$out/status.err")"
+[ -n "$(completions "$out/status.json")" ] || die "tactusd did not answer within 30 s: $(tail -n 1 "$out/status.err")"
 say "agent is up, $(seconds_of "$(elapsed_us)") s"
 
 user=()
@@ -171,7 +171,7 @@ learn_us=$(($(elapsed_us) - learn_begin)) learn_ticks=$(($(agent_ticks) - ticks_
 say "learned from $count completions; now measuring"
 
 # --- measuring ----------------------------------------------------------------------------------
-round=0
+round=0 last_status=$out/learn/end.status.json
 IFS=';' read -r -a rounds <<<"$plan"
 for order in "${rounds[@]}"; do
   round=$((round + 1)) line=
@@ -179,7 +179,9 @@ for order in "${rounds[@]}"; do
     name=$out/slots/$(printf '%02d' $round)-$arm
     arm "$arm"
     measure "$warmup_seconds" warmup "$out/warmup.json"
-    status_to "$name.before.json"
+    # The status after the slot before this one: asking takes time, and the learner must not have
+    # moved since then either.
+    cp "$last_status" "$name.before.json"
     state_before=$(<"$state_file") ticks_before=$(agent_ticks) at=$(elapsed_us)
     measure "$slot_seconds" "$round-$arm" "$name.json"
     { echo "at_seconds=$(seconds_of "$at")"
@@ -189,6 +191,7 @@ for order in "${rounds[@]}"; do
       echo "agent_ticks_before=$ticks_before"
       echo "agent_ticks_after=$(agent_ticks)"; } >"$name.facts"
     status_to "$name.after.json"
+    last_status=$name.after.json
     [ "$(<"$state_file")" = "$state_before" ] || die "the scheduler's state changed in round $round, arm $arm: $state_before to $(<"$state_file")"
     line+=" $arm"
   done
