@@ -54,6 +54,8 @@ constexpr const char* k_footer =
 
 constexpr const char* k_default_config = "/etc/tactus/tactusd.toml";
 
+constexpr int k_agent_nice = -5;
+
 struct options {
   std::string config_file, run_as;
   std::optional<std::string> socket, control, pins, state, mode;
@@ -182,6 +184,8 @@ int main(int argc, char** argv) {
       if (::geteuid() == 0) {
         make_folders(read(o), o.run_as);
         raise_memlock_limit();
+        // A heart that waits behind the load it manages would look dead; learners are nice again.
+        nice_this_thread(k_agent_nice);
       }
       run_as(o.run_as);
     } else if (!o.check) {

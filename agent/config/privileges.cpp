@@ -30,13 +30,17 @@ namespace {
   throw std::runtime_error(fmt::format("{}: {}", what, std::strerror(errno)));
 }
 
-}  // namespace
-
-void drop_capabilities() {
-  // The bounding set can only be emptied with CAP_SETPCAP; without it no_new_privs closes that way.
+// Works with CAP_SETPCAP only, so before root is given up; without it no_new_privs closes that way.
+void empty_bounding_set() {
   for (int cap = 0; cap < 64; cap++) {
     if (::prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0) break;
   }
+}
+
+}  // namespace
+
+void drop_capabilities() {
+  empty_bounding_set();
   ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   __user_cap_header_struct header{};
   header.version = _LINUX_CAPABILITY_VERSION_3;
@@ -51,6 +55,7 @@ void run_as(const std::string& user) {
     throw std::runtime_error(fmt::format("there is no user {}; make it: useradd --system --user-group {}", user, user));
   }
   if (::geteuid() == 0) {
+    empty_bounding_set();
     if (::initgroups(user.c_str(), entry->pw_gid) != 0) fail("cannot set the groups of " + user);
     if (::setresgid(entry->pw_gid, entry->pw_gid, entry->pw_gid) != 0) fail("cannot become group of " + user);
     // Capabilities outlive the uid only where asked for; they are dropped right after anyway.
