@@ -81,6 +81,7 @@ in_force what_is_in_force(const snapshot& s) {
 std::string why_out(const snapshot& s) {
   if (s.kernel.running()) return "";
   const load::exit_reason left = load::describe(s.left);
+  if (s.ejected && s.ejected->stays_out && !s.ejected->reloads) return s.ejected->reason;
   if (s.ejected && s.ejected->stays_out)
     return fmt::format("{} (not loaded again after {} reloads in 30 s)", s.ejected->reason, s.ejected->reloads);
   if (s.link_pinned) return left.kind ? left.text() : "no reason was recorded; sudo dmesg | grep sched_ext";

@@ -349,10 +349,11 @@ load_report load(const load_options& options) {
 unload_report unload(const host& where, bool all) {
   unload_report report;
   const pin_lock alone(where);
+  const bool was_running = read_scheduler_state(where).running();
   report.was_loaded = pin_exists(where, k_link_pin);
   if (report.was_loaded) detach_old(where);
   forget_hint(where);
-  forget_ejection(where);
+  if (was_running) forget_ejection(where);  // else it still tells why the scheduler is out
   if (!all) return report;
   for (const std::string& name : pin_names(where))
     if (unpin(where, name)) ++report.maps_removed;

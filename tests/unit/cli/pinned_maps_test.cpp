@@ -13,6 +13,7 @@
 #include "agent/cli/snapshot.h"
 #include "agent/load/loader.h"
 #include "agent/load/pins.h"
+#include "agent/load/run_files.h"
 #include "machine_fixture.h"
 
 using namespace tactus;
@@ -202,9 +203,12 @@ TEST_CASE("unload removes the link, and with --all every pin and the folder; twi
   m.put_all_maps(TACTUS_ABI_VERSION);
   const unique_fd stand_in(bpf_map_create(BPF_MAP_TYPE_ARRAY, "x", 4, 8, 1, nullptr));
   pin(m.where, stand_in.get(), k_link_pin, k_link_mode);
+  write_ejection(m.where, {1, "runnable task stall", true, 2});
   CHECK(run_tactus(options_of(m) + "unload").code == 0);
   CHECK_FALSE(pin_exists(m.where, k_link_pin));
   CHECK(pin_exists(m.where, "tactus_control"));
+  // It had left before: taking its link away does not wipe out why.
+  CHECK(run_tactus(options_of(m) + "status").out.find("runnable task stall (not loaded again after 2 reloads") != std::string::npos);
   const auto r = run_tactus(options_of(m) + "unload --all");
   CHECK(r.code == 0);
   CHECK(r.out.find("was not loaded; 7 pins removed") != std::string::npos);
