@@ -24,16 +24,22 @@
 
 namespace tactus::detail {
 
+// Only where tick_clock::reads_tsc.
+inline std::uint64_t read_tsc() noexcept {
+#if TACTUS_HAS_TSC
+  return __rdtsc();
+#else
+  return 0;
+#endif
+}
+
 struct tick_clock {
   tactus_clock kind = TACTUS_CLOCK_NONE;
   bool reads_tsc = false;      // read() is one instruction
   double ticks_per_us = 1000;  // 1000 where ticks are ns
 
   std::uint64_t read() const noexcept {
-#if TACTUS_HAS_TSC
-    if (reads_tsc) return __rdtsc();
-#endif
-    return now_ns();
+    return reads_tsc ? read_tsc() : now_ns();
   }
   bool recorded() const noexcept { return kind != TACTUS_CLOCK_NONE; }
   const char* name() const noexcept {

@@ -26,6 +26,7 @@
 #include <atomic>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 namespace tactus::detail {
 
@@ -38,6 +39,7 @@ struct alignas(64) class_counters {
   std::atomic<std::uint64_t> run_units{0};  // of 16 ticks
   std::uint64_t carry_ticks = 0;            // run so far by tasks that have not ended
   std::uint64_t mean_ticks = 0;             // moving average of a task's run time
+  std::uint64_t weight = 0;                 // of one task, as last seen
 };
 
 class tag_writer {
@@ -47,19 +49,23 @@ class tag_writer {
 
   // Before a task runs. tag: tactus_tag_make(), never 0.
   void begin(std::uint64_t tag) noexcept {
-    if (tag != tag_) [[unlikely]]
-      begin_other(tag);
+    if (tag == tag_) return;
+    if ((tag & 0xffff) != open_class_ || !started_) return begin_other(tag);
+    tag_ = tag;  // same class, other deadline
+    put(page_->tag, tag);
   }
 
   // After the task that begin() announced. weight: its class's. flags: only
   // TACTUS_RECORD_FAILED. deadline: in ticks of the clock, ns where the clock is
   // not recorded; 0 = none.
   void end(unsigned weight, unsigned flags = 0, std::uint64_t deadline = 0) noexcept {
-    count_finished(open_class_, weight);
-    ++open_count_;
-    if ((deadline | flags | open_flags_) == 0 && --credit_ > 0) [[likely]]
+    auto& finished = classes_[open_class_].finished;
+    // Release: who sees the count sees what the task did (pool::wait()).
+    finished.store(finished.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+    const unsigned count = ++open_count_;
+    if ((deadline | flags | open_flags_) == 0 && count < read_at_) [[likely]]
       return;
-    end_read(flags, deadline);
+    end_read(weight, flags, deadline);
   }
 
   // A task was submitted by this worker.
@@ -68,20 +74,17 @@ class tag_writer {
     const std::uint64_t n = c.submitted.load(std::memory_order_relaxed) + 1;
     // Release: see pool_core::quiescent().
     c.submitted.store(n, std::memory_order_release);
-    weight_submitted_ += weight;
     put(page_->submitted[local_class], static_cast<std::uint32_t>(n));
-    put(page_->weight_submitted, weight_submitted_);
+    put(page_->weight_submitted, page_->weight_submitted + weight);
   }
 
   // A task ended without having run (it was cancelled).
   void count_finished(unsigned local_class, unsigned weight) noexcept {
     auto& c = classes_[local_class];
     const std::uint64_t n = c.finished.load(std::memory_order_relaxed) + 1;
-    // Release: who sees the count sees what the task did (pool::wait()).
     c.finished.store(n, std::memory_order_release);
-    weight_finished_ += weight;
     put(page_->finished[local_class], static_cast<std::uint32_t>(n));
-    put(page_->weight_finished, weight_finished_);
+    put(page_->weight_finished, page_->weight_finished + weight);
   }
 
   // The task that runs is about to wait, and may run others inside; resume()
@@ -116,36 +119,45 @@ class tag_writer {
   const class_counters& counters(unsigned local_class) const noexcept { return classes_[local_class]; }
 
   static constexpr unsigned k_merge_us = 20;        // a record of this much is published
-  static constexpr int k_max_tasks_per_read = 64;
+  static constexpr int k_max_tasks_per_read_log2 = 6;
 
  private:
+  using word [[gnu::may_alias]] = std::uint64_t;
   template <class T>
   static void put(T& word, std::type_identity_t<T> value) noexcept { __atomic_store_n(&word, value, __ATOMIC_RELAXED); }
 
   void begin_other(std::uint64_t tag) noexcept;
-  void end_read(unsigned flags, std::uint64_t deadline) noexcept;
+  void begin_unusual(std::uint64_t tag) noexcept;
+  void end_read(unsigned weight, unsigned flags, std::uint64_t deadline) noexcept;
+  void end_unusual(unsigned weight, unsigned flags, std::uint64_t deadline) noexcept;
+  bool ordinary() const noexcept;
+  std::uint64_t split_record(std::uint64_t now, std::uint64_t ticks, unsigned flags, std::uint64_t deadline) noexcept;
   void account(std::uint64_t now) noexcept;
-  void learn_mean(std::uint64_t ticks_per_task) noexcept;
-  int tasks_per_read(unsigned local_class) const noexcept;
-  void publish(std::uint64_t end_ticks) noexcept;
+  static void learn_mean(class_counters& c, std::uint64_t ticks, unsigned tasks) noexcept;
+  static std::uint64_t divide(std::uint64_t a, unsigned b) noexcept;
+  unsigned tasks_per_read(const class_counters& c) const noexcept;
+  bool ring_has_room() const noexcept;
+  void publish(std::uint64_t end_ticks, std::uint64_t ticks) noexcept;
+  void count_record(std::uint64_t ticks) noexcept;
+  void write_record(std::uint64_t end_ticks, std::uint64_t ticks) noexcept;
+  void fold(std::uint64_t ticks) noexcept;
   void close_record() noexcept;
   void take_offer() noexcept;
 
   // what begin() and end() touch, together
   std::uint64_t tag_ = 0;
   tactus_tag_page* page_ = nullptr;
-  std::uint64_t weight_finished_ = 0;
-  std::uint64_t weight_submitted_ = 0;
   unsigned open_class_ = 0;
   unsigned open_flags_ = 0;
   unsigned open_count_ = 0;  // tasks in the open record
-  int credit_ = 1;           // tasks until the clock is read again
+  unsigned read_at_ = 1;     // open_count_ at which the clock is read again
   unsigned read_count_ = 0;  // of open_count_, those whose time is accounted
-  std::uint32_t head_ = 0;
+  bool started_ = false;
+  bool partial_ = false;     // a suspended task has run since start_
+  bool recorded_ = false;    // times go into records
+  bool plain_ = false;       // .. and the clock is the time-stamp counter
   std::uint64_t start_ = 0;
   std::uint64_t open_ticks_ = 0;
-  bool started_ = false;
-  bool partial_ = false;  // a suspended task has run since start_
   std::uint64_t merge_ticks_ = 0;
   tick_clock clock_;
   std::atomic<tactus_tag_page*> offered_{nullptr};
