@@ -15,7 +15,7 @@ KERNEL ?= latest
 HOST ?= 0
 NAME ?= --quick all
 
-.PHONY: help setup deps-build deps-vm deps-all build demo check check-full bench clean
+.PHONY: help setup deps-build deps-vm deps-all configure build build-demo demo check check-full bench clean
 
 help:
 	@echo 'make demo        the whole thing, from nothing to a report: packages, kernel, build, VM, comparison'
@@ -38,15 +38,21 @@ deps-vm: setup
 deps-all: setup
 	@scripts/deps.sh all
 
-build: deps-build
+configure: deps-build
 	@[ -f $(BUILD)/build.ninja ] || cmake -G Ninja -B $(BUILD) -S .
+
+build: configure
 	@cmake --build $(BUILD) -j $(JOBS)
 
+# What the demo runs, without tests and benchmarks.
+build-demo: configure
+	@cmake --build $(BUILD) -j $(JOBS) --target tactus_command tactusd tactus-frame
+
 ifeq ($(HOST),1)
-demo: build
+demo: build-demo
 	@scripts/demo.sh --host --build $(BUILD) --seed $(SEED) --rounds $(ROUNDS)
 else
-demo: build deps-vm
+demo: build-demo deps-vm
 	@scripts/demo.sh --build $(BUILD) --seed $(SEED) --rounds $(ROUNDS) --kernel $(KERNEL)
 endif
 

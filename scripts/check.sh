@@ -90,7 +90,8 @@ run() {
 sanitized() {
   local name=$1 sanitizers=$2 begin=$SECONDS
   if ! { { [ -f "$build/$name/build.ninja" ] ||
-           cmake -G Ninja -B "$build/$name" -S . -DTACTUS_SANITIZE="$sanitizers" -DCMAKE_BUILD_TYPE=RelWithDebInfo; } &&
+           cmake -G Ninja -B "$build/$name" -S . -DTACTUS_SANITIZE="$sanitizers" \
+             -DCMAKE_BUILD_TYPE=None -DCMAKE_C_FLAGS="-O1 -g1" -DCMAKE_CXX_FLAGS="-O1 -g1"; } &&
          cmake --build "$build/$name" -j "$jobs" --target unit_tests; }; then
     say "$name: the build failed"
     count "$name" /nonexistent $((SECONDS - begin)) 1
