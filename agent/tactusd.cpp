@@ -54,6 +54,7 @@ constexpr const char* k_footer =
 
 constexpr const char* k_default_config = "/etc/tactus/tactusd.toml";
 
+constexpr const char* k_model_name = "tactus-model.ckpt";
 constexpr int k_agent_nice = -5;
 
 struct options {
@@ -63,12 +64,21 @@ struct options {
   std::optional<unsigned> learners;
   std::string fake_maps;
   unsigned fake_cpus = 4;
+  std::string write_model;
   bool strict_checkpoint = false, check = false;
 };
 
 int complain(int code, const std::string& what) {
   log_error("{}", what);
   return code;
+}
+
+// A file in the program's own folder, as a build has it; else where packages put it.
+std::string beside_program(const char* name) {
+  std::error_code ignored;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", ignored);
+  const auto beside = program.parent_path() / name;
+  return !ignored && std::filesystem::exists(beside, ignored) ? beside.string() : std::string("/usr/share/tactus/") + name;
 }
 
 config read(const options& o) {
@@ -83,6 +93,7 @@ config read(const options& o) {
   if (o.seed) c.learner.seed = *o.seed;
   if (o.learners) c.learners = *o.learners;
   if (o.mode) parse_mode(*o.mode, c.mode);
+  if (c.model.empty()) c.model = beside_program(k_model_name);
   return c;
 }
 
@@ -115,12 +126,14 @@ void parse(CLI::App& app, options& o) {
   app.add_option("--control", o.control, "where the command tactus asks");
   app.add_option("--pins", o.pins, "folder of the scheduler's pinned maps");
   app.add_option("--state", o.state, "folder of the checkpoints");
-  app.add_option("--seed", o.seed, "seed of the initial weights");
+  app.add_option("--seed", o.seed, "seed of the initial weights, where there is neither checkpoint nor model");
   app.add_option("--learners", o.learners, "learner threads")->check(CLI::Range(1u, 64u));
   app.add_option("--mode", o.mode, "what to publish")->check(CLI::IsMember({"learned", "fallback", "random"}));
   app.add_option("--run-as", o.run_as, "started as root: become this user, drop every capability, before anything else");
   app.add_flag("--strict-checkpoint", o.strict_checkpoint, "end when a checkpoint is damaged, instead of going on from an older one");
   app.add_flag("--check", o.check, "read the configuration, say whether it is good, and end");
+  app.add_option("--write-model", o.write_model,
+                 "write the model that an agent without a checkpoint starts from (a clone of the fallback), and end");
   // For tests and for trying a client without the scheduler; says so in its log.
   app.add_option("--fake-maps", o.fake_maps)->group("");
   app.add_option("--fake-cpus", o.fake_cpus)->group("");
@@ -141,26 +154,35 @@ int serve(const options& o, const config& c) {
     machine.cpus = o.fake_cpus;
     open = [machine, folder = o.fake_maps] { return std::make_shared<memory_maps>(machine, folder); };
   }
-  agent_daemon agent(c, open);
-  if (agent.load_checkpoint() && o.strict_checkpoint) {
+  // With a model at hand the clone, seconds of work on a slow machine, is not made; should the model
+  // turn out to be damaged, it is made after all.
+  config with_model = c;
+  if (::access(c.model.c_str(), R_OK) == 0) with_model.learner.clone_steps = 0;
+  auto agent = std::make_unique<agent_daemon>(with_model, open);
+  bool damaged = agent->load_checkpoint();
+  if (agent->from_clone() && with_model.learner.clone_steps != c.learner.clone_steps) {
+    agent = std::make_unique<agent_daemon>(c, open);
+    damaged |= agent->load_checkpoint();
+  }
+  if (damaged && o.strict_checkpoint) {
     return complain(k_bad_checkpoint, "a checkpoint is damaged (--strict-checkpoint); look at the .bad file, then start again");
   }
-  agent.start();
+  agent->start();
   for (;;) {
-    agent.tick();
+    agent->tick();
     const timespec tenth{0, 100'000'000};
     const int signal = ::sigtimedwait(&signals, nullptr, &tenth);
     if (signal == SIGTERM || signal == SIGINT) break;
     if (signal == SIGHUP) {
       try {
-        agent.reconfigure(read(o));
+        agent->reconfigure(read(o));
       } catch (const config_file_error& e) {
         log_warning("the configuration stays as it was: {}", e.what());
       }
     }
   }
   log_info("ending");
-  agent.stop();
+  agent->stop();
   return k_ok;
 }
 
@@ -200,6 +222,11 @@ int main(int argc, char** argv) {
     const config c = read(o);
     if (o.check) {
       fmt::print("configuration is good\n");
+      return k_ok;
+    }
+    if (!o.write_model.empty()) {
+      ::umask(022);  // everybody may start from it
+      tactus::learn::learner_set(c.learner).save(o.write_model);
       return k_ok;
     }
     if (!peer_checks_supported()) {

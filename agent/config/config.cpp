@@ -7,7 +7,9 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <limits>
 #include <set>
@@ -198,6 +200,7 @@ config parse_config(const std::string& text, const std::string& name) {
   agent.text("control", c.control, true);
   agent.text("pins", c.pins, true);
   agent.text("state", c.state, true);
+  agent.text("model", c.model, true);
   agent.whole("learners", c.learners, 1, 64);
   agent.flag("learning", c.learning);
   agent.whole("checkpoint_period_s", c.checkpoint_period_s, 1, 86400);

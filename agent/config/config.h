@@ -30,6 +30,7 @@ struct config {
   std::string control = "/run/tactus/control.sock";
   std::string pins = TACTUS_PIN_DIR;
   std::string state = "/var/lib/tactus";
+  std::string model;      // what to start from without a checkpoint; empty: as installed
   unsigned learners = 2;  // learner threads
   policy_mode mode = policy_mode::learned;
   bool learning = true;

@@ -72,8 +72,17 @@ loaded_checkpoint checkpoints::load(learn::learner_set& learner, class_slots& sl
   } else if (try_model(previous_path(), learner, out)) {
     out.from = loaded_checkpoint::source::previous;
     out.messages.push_back(fmt::format("went on from the checkpoint before, {}", previous_path()));
-  } else if (out.damaged) {
-    out.messages.push_back("no good checkpoint is left: started from a clone of the fallback");
+  } else {
+    if (out.damaged) out.messages.push_back("no good checkpoint is left: started as without one");
+    if (!model_.empty()) {
+      try {
+        learner.load(model_);
+        out.from = loaded_checkpoint::source::model;
+      } catch (const learn::checkpoint_error& e) {
+        // Not ours to move aside.
+        if (e.fault() != learn::checkpoint_fault::missing) out.messages.push_back(e.what());
+      }
+    }
   }
   load_classes(slots, out);
   return out;

@@ -7,8 +7,8 @@
 //   model.ckpt.bad    a damaged one, kept aside for whoever wants to look at it
 //   classes.json      which class has which slot, completions so far
 //
-// Loading takes the first good one of model.ckpt and model.prev.ckpt, else the learner stays the
-// clone of the fallback that it is when made. One thread.
+// Loading takes the first good one of model.ckpt, model.prev.ckpt and the installed model, else the
+// learner stays the clone of the fallback that it is when made. One thread.
 #pragma once
 
 #include "agent/learn/api.h"
@@ -21,7 +21,7 @@
 namespace tactus::agent {
 
 struct loaded_checkpoint {
-  enum class source { last, previous, clone };
+  enum class source { last, previous, model, clone };
   source from = source::clone;
   bool damaged = false;                // something was there and could not be used
   std::vector<std::string> messages;   // one line each, for the log
@@ -30,7 +30,8 @@ struct loaded_checkpoint {
 
 class checkpoints {
  public:
-  explicit checkpoints(std::string folder) : folder_(std::move(folder)) {}
+  // `model`: what to start from when there is no checkpoint; may not exist.
+  explicit checkpoints(std::string folder, std::string model = {}) : folder_(std::move(folder)), model_(std::move(model)) {}
 
   // Never throws for what is in the files.
   loaded_checkpoint load(learn::learner_set& learner, class_slots& slots);
@@ -47,7 +48,7 @@ class checkpoints {
   void load_classes(class_slots& slots, loaded_checkpoint& out);
   static void keep_aside(const std::string& path, const std::string& why, loaded_checkpoint& out);
 
-  std::string folder_;
+  std::string folder_, model_;
   bool last_is_good_ = false;  // model.ckpt may become the previous one
 };
 

@@ -13,6 +13,8 @@ namespace tactus::agent {
 namespace {
 
 constexpr int k_poll_ms = 5;
+constexpr int k_idle_poll_ms = 20;  // after some turns without an event
+constexpr unsigned k_idle_turns = 20;
 constexpr std::size_t k_most_per_turn = 4096;
 constexpr std::uint64_t k_window = 1u << 20;  // a jump beyond this is another life of the domain
 
@@ -27,10 +29,12 @@ event_reader::~event_reader() { stop(); }
 void event_reader::start() {
   thread_ = std::thread([this] {
     const scheduler_maps::event_sink sink = [this](const void* event, std::size_t bytes) { handle(event, bytes); };
+    unsigned idle = 0;
     while (!ended_.load(std::memory_order_relaxed)) {
       progress_ns_.store(now_ns(), std::memory_order_relaxed);
       try {
-        maps_->consume_events(sink, k_poll_ms, k_most_per_turn);
+        const std::size_t n = maps_->consume_events(sink, idle < k_idle_turns ? k_poll_ms : k_idle_poll_ms, k_most_per_turn);
+        idle = n == 0 ? idle + 1 : 0;
       } catch (const std::exception& e) {
         static limited_log log(3);
         log.warning(fmt::format("an event was not handled: {}", e.what()));

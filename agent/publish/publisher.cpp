@@ -19,7 +19,14 @@ constexpr std::uint64_t k_sample_ns = 500 * k_ms;  // some tens of small files e
 constexpr std::uint64_t k_route_ns = 100 * k_ms;
 constexpr std::uint64_t k_fold_ns = 1000 * k_ms;
 constexpr std::uint64_t k_forget_ns = 5000 * k_ms;
+constexpr double k_budget_share = 0.4;
 constexpr std::uint64_t k_longest_wait_ns = 500 * k_ms;  // progress is shown at least so often
+
+std::uint64_t thread_cpu_ns() {
+  timespec t{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000ull + static_cast<std::uint64_t>(t.tv_nsec);
+}
 
 template <typename T>
 void store(T& to, T value) {
@@ -114,15 +121,20 @@ std::uint64_t publisher::period_ns() const {
   if (!learner_moved_.load()) ms *= 4;
   if (p_.budget.over()) ms *= 4;
   ms = std::min<std::uint64_t>(ms, std::max(settings_.idle_period_ms, settings_.period_ms));
-  return std::max(ms * k_ms, k_least_flip_ns);
+  // On a machine where compiling is slow, publishing may take this much of the budget and no more:
+  // the learners want the rest.
+  const double least_ns = turn_cpu_ns_ / (k_budget_share * std::max(p_.budget.share(), 0.01));
+  return std::max({ms * k_ms, k_least_flip_ns, static_cast<std::uint64_t>(std::min(least_ns, 2e9))});
 }
 
 void publisher::loop() {
   for (;;) {
     const std::uint64_t now = now_ns();
     progress_ns_.store(now, std::memory_order_relaxed);
+    const std::uint64_t cpu_before = thread_cpu_ns();
     try {
       step(now);
+      turn_cpu_ns_ += 0.3 * (static_cast<double>(thread_cpu_ns() - cpu_before) - turn_cpu_ns_);
     } catch (const std::exception& e) {
       static limited_log log(3);
       log.warning(fmt::format("a version was not published: {}", e.what()));
@@ -201,6 +213,8 @@ bool publisher::step(std::uint64_t now) {
   const bool mode_pending = applied_mode_.load() != static_cast<int>(mode);
   if (active == 0 && !mode_pending) {
     rest(slots, spare);
+    // A pool whose classes have rows already, from before it came, needs its table all the same.
+    if (p_.pools.changes() != routed_changes_ || routes_clear_) write_routes(now, 1 - spare, *seen_);
     return false;
   }
   request.wanted[0] = true;
@@ -246,7 +260,8 @@ bool publisher::step(std::uint64_t now) {
   store(control->mode, static_cast<__u32>(TACTUS_MODE_LEARNED));
   last_flip_ns_ = now_ns();
   p_.learner.set_service_time_ns(p_.stats.service_time_ns());
-  if (last_flip_ns_ - last_route_ns_ >= k_route_ns || routes_clear_) write_routes(last_flip_ns_, spare, *seen_);
+  if (last_flip_ns_ - last_route_ns_ >= k_route_ns || routes_clear_ || p_.pools.changes() != routed_changes_)
+    write_routes(last_flip_ns_, spare, *seen_);
   if (now - last_forget_ns_ >= k_forget_ns) {
     last_forget_ns_ = now;
     p_.stats.forget_visits(0.5f);
@@ -272,6 +287,7 @@ void publisher::rest(const std::array<slot_class, TACTUS_MAX_SLOTS>& slots, unsi
 
 void publisher::write_routes(std::uint64_t now, unsigned bank, const std::array<class_figures, TACTUS_MAX_SLOTS>& figures) {
   last_route_ns_ = now;
+  routed_changes_ = p_.pools.changes();
   const auto places = static_cast<unsigned>(maps_->places().size());
   std::array<bool, TACTUS_MAX_SLOTS> done{};
   for (const auto& p : p_.pools.all()) {

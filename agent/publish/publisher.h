@@ -118,6 +118,8 @@ class publisher {
   learn::machine_state state_;
   std::uint64_t last_flip_ns_ = 0, last_sample_ns_ = 0, last_route_ns_ = 0, last_fold_ns_ = 0, last_forget_ns_ = 0;
   std::uint64_t last_updates_ = 0;
+  std::uint64_t routed_changes_ = 0;  // of the pool table, when routes were last written
+  double turn_cpu_ns_ = 0;  // CPU time of one turn, filtered
   std::atomic<bool> learner_moved_{false};
   bool routes_clear_ = false;
 

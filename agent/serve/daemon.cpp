@@ -37,7 +37,7 @@ agent_daemon::agent_daemon(const config& c, map_opener open_maps)
       slots_(c.slots_per_uid),
       stats_(clock_),
       learner_(c.learner),
-      checkpoints_(c.state),
+      checkpoints_(c.state, c.model),
       registry_(c.socket, slots_, pools_, limits(),
                 [this](std::uint32_t uid) {
                   const std::lock_guard lock(mutex_);
@@ -70,10 +70,13 @@ bool agent_daemon::load_checkpoint() {
   const loaded_checkpoint loaded = checkpoints_.load(learner_, slots_);
   for (const auto& m : loaded.messages) log_warning("{}", m);
   learning_.completions = loaded.completions;
-  loaded_from_ = loaded.from == loaded_checkpoint::source::last       ? "checkpoint"
-                 : loaded.from == loaded_checkpoint::source::previous ? "previous checkpoint"
-                                                                      : "clone";
-  log_info("policy starts from {}", loaded.from == loaded_checkpoint::source::clone ? "a clone of the fallback" : "the " + loaded_from_);
+  switch (loaded.from) {
+    case loaded_checkpoint::source::last: loaded_from_ = "checkpoint"; break;
+    case loaded_checkpoint::source::previous: loaded_from_ = "previous checkpoint"; break;
+    case loaded_checkpoint::source::model: loaded_from_ = "installed model"; break;
+    case loaded_checkpoint::source::clone: loaded_from_ = "clone"; break;
+  }
+  log_info("policy starts from: {}", loaded_from_);
   return loaded.damaged;
 }
 

@@ -39,6 +39,8 @@ class agent_daemon {
 
   // Loads the checkpoint. True when something damaged was there.
   bool load_checkpoint();
+  // Nothing could be loaded: the policy is what the learner made itself.
+  bool from_clone() const { return loaded_from_ == "clone"; }
   void start();  // throws socket_error
   void stop();   // with a last checkpoint
   // Throws maps_error when the maps are there but of another ABI, or stay closed to us.

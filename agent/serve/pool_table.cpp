@@ -33,13 +33,15 @@ void pool_table::refresh(const pool& p) {
   for (std::size_t c = 0; c < p.slot_of.size(); c++) {
     e.slot_of[c].store(p.slot_of[c].load(std::memory_order_relaxed), std::memory_order_relaxed);
   }
+  changes_.fetch_add(1, std::memory_order_release);
   e.brief.store(1u | (p.trusted ? 2u : 0u) | static_cast<std::uint32_t>(p.group) << 16, std::memory_order_release);
 }
 
 void pool_table::add(std::shared_ptr<pool> p) {
   const std::lock_guard lock(mutex_);
-  refresh(*p);
+  const pool& added = *p;
   pools_[p->index] = std::move(p);
+  refresh(added);
 }
 
 void pool_table::remove(std::uint32_t index) {

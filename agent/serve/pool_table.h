@@ -66,6 +66,8 @@ class pool_table {
   std::uint8_t slot_of(std::uint32_t index, unsigned local_class) const;
   // After a change of p->slot_of: lets the event reader see it.
   void refresh(const pool& p);
+  // Grows with every add and refresh: who keeps something for each pool looks at this.
+  std::uint64_t changes() const { return changes_.load(std::memory_order_acquire); }
 
   // A stable small number for a uid; numbers of users without pools are used again when all are
   // taken, the last one is shared when even that fails.
@@ -82,6 +84,7 @@ class pool_table {
   std::array<std::shared_ptr<pool>, TACTUS_MAX_POOLS> pools_{};
   std::array<entry, TACTUS_MAX_POOLS> entries_{};
   std::vector<std::uint32_t> group_uids_;
+  std::atomic<std::uint64_t> changes_{0};
 
   static std::deque<std::uint32_t> initial_free();
 };

@@ -17,6 +17,7 @@
 using namespace tactus::agent;
 using namespace tactus::agent::test;
 using nlohmann::json;
+namespace learn = tactus::learn;
 
 namespace {
 

@@ -189,7 +189,7 @@ TEST_CASE("a damaged checkpoint alone does not end the agent, and SIGHUP reads t
     return s.is_object() ? s["budget"]["cpu_share"].get<double>() : 0;
   };
   REQUIRE(eventually([&] { return share() == doctest::Approx(0.3); }));
-  CHECK(f.ask({{"cmd", "status"}})["learning"]["started_from"] == "clone");
+  CHECK(f.ask({{"cmd", "status"}})["learning"]["started_from"] == "installed model");
   f.write("c.toml", "[limits]\ncpu_percent = 40\n");
   agent.signal(SIGHUP);
   CHECK(eventually([&] { return share() == doctest::Approx(0.4); }));
