@@ -4,9 +4,9 @@
 #include <bpf/libbpf.h>
 #include <sys/klog.h>
 
+#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
-#include <regex>
 #include <sstream>
 
 namespace tactus::load {
@@ -34,6 +34,16 @@ __attribute__((format(printf, 2, 0))) int collect(enum libbpf_print_level level,
   return n;
 }
 
+// What stands between two marks on one line of text; empty when there is no such line.
+std::string between(const std::string& text, const std::string& before, const std::string& after) {
+  for (std::size_t at = text.find(before); at != std::string::npos; at = text.find(before, at + 1)) {
+    const std::size_t from = at + before.size(), line_end = std::min(text.find('\n', from), text.size());
+    const std::size_t to = after == "\n" ? line_end : text.find(after, from);
+    if (to != std::string::npos && to <= line_end) return text.substr(from, to - from);
+  }
+  return "";
+}
+
 }  // namespace
 
 libbpf_log::libbpf_log(bool verbose) {
@@ -47,11 +57,11 @@ libbpf_log::~libbpf_log() { libbpf_set_print(g_before); }
 const std::string& libbpf_log::text() const { return g_text; }
 
 std::string telling_line(const std::string& log) {
-  std::smatch match;
-  static const std::regex k_missing("kfunc '([^']+)' is referenced but wasn't resolved");
-  if (std::regex_search(log, match, k_missing)) return "the kernel has no function " + match[1].str();
-  static const std::regex k_unresolved("extern \\(func ksym\\) '([^']+)': (not found|func_proto[^\\n]*)");
-  if (std::regex_search(log, match, k_unresolved)) return match[1].str() + ": " + match[2].str();
+  const std::string unresolved = between(log, "kfunc '", "' is referenced but wasn't resolved");
+  if (!unresolved.empty()) return "the kernel has no function " + unresolved;
+  // "extern (func ksym) 'NAME': not found in kernel ..." or ".. func_proto [n] incompatible with vmlinux [m]"
+  const std::string symbol = between(log, "extern (func ksym) '", "': ");
+  if (!symbol.empty()) return symbol + ": " + between(log, "extern (func ksym) '" + symbol + "': ", "\n");
   std::istringstream lines(log);
   std::string line, last, complaint;
   bool in_verifier = false;
