@@ -14,14 +14,15 @@ namespace tactus::learn {
 
 // Names follow docs/learning.md; units in the names. Schedules run over
 // decisions trained, which the checkpoint keeps. Where a default differs from
-// that page (n 32, 0.98, lr 3e-3, smoothing 0.9), it learned faster and as
-// steadily within 50k decisions on tests/unit/learn/{queue,frame}_sim.h.
+// that page (n 32, 0.98, lr 3e-3), it learned faster and as steadily within 50k
+// decisions on tests/unit/learn/{queue,frame}_sim.h; lr 1e-2 was faster still, but
+// one run in ten passed through rows that starve the machine.
 struct learner_config {
 	std::uint64_t seed = 1; // of initial weights and cloning
 
 	// targets and loss
 	int segment_length = 16;	  // n: decisions per segment
-	double discount_beta = 0.1;	  // b = discount_beta / mean service time
+	double discount_beta = 0.15;	  // b = discount_beta / mean service time
 	double service_time_ns = 0;	  // 0: measured (set_service_time_ns, else mean gap)
 	double trace_factor = 0.9;	  // c_k = trace_factor * min(trace_clip, rho)
 	double ratio_clip = 1.0;	  // rb_k = min(ratio_clip, rho)
@@ -31,7 +32,7 @@ struct learner_config {
 	double entropy_end = 5e-4;
 	double entropy_decisions = 50e3;  // .. over so many decisions
 	double prior_start = 0.05;	  // kappa, halves every prior_half_life decisions
-	double prior_half_life = 4e3;
+	double prior_half_life = 1500;
 	double reward_clip = 20;	  // |r| after scaling
 
 	// centring
@@ -40,7 +41,7 @@ struct learner_config {
 	double max_cost_rate = 1e5;	  // weighted tasks present above this: a bad area, not learned from
 
 	// step
-	double learning_rate_start = 5e-3; // linear from start ..
+	double learning_rate_start = 7e-3; // linear from start ..
 	double learning_rate_end = 5e-4;   // .. to the floor
 	double learning_rate_decisions = 200e3;
 	double gradient_clip = 0.5;	   // global norm
@@ -53,7 +54,7 @@ struct learner_config {
 	double floor_deadline = 0.004;	   // .. of a deadline class
 
 	// cloning of the fallback
-	double clone_smoothing = 0.8;	   // mass on what the fallback would do
+	double clone_smoothing = 0.9;	   // mass on what the fallback would do
 	int clone_steps = 400;
 
 	// plumbing
