@@ -169,7 +169,7 @@ void run_loop(pool_core& core, const class_entry& e, std::size_t count, const lo
         pool_core::sleep_until_done(condition);
     }
   }
-  if (state->error_state.load(std::memory_order_acquire) == 2) std::rethrow_exception(state->error);
+  if (state->error_state.load(std::memory_order_acquire) == 2) std::rethrow_exception(std::move(state->error));
 }
 
 }  // namespace tactus::detail

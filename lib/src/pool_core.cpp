@@ -4,10 +4,8 @@
 #include "pool_core.h"
 
 #include "affinity.h"
+#include "join.h"
 #include "registration.h"
-#include "thread_state.h"
-
-#include <tactus/task_group.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -91,6 +89,34 @@ void pool_core::stamp_deadline(task* t, const class_entry& e) const noexcept {
                           : now_ns + e.deadline_ns;
 }
 
+inline void pool_core::submit_from_worker(worker& w, task* t, const class_entry& e) {
+  w.tags.submitted(e.local, e.weight);
+  // Tasks of the running task's own priority stay here, newest first (depth
+  // first, so that a recursion stays small); others go where all can see them.
+  if (e.priority != tactus_tag_priority(w.tags.tag())) {
+    place_shared(t, e);
+    return;
+  }
+  w.keep(t);         // (1)
+  light_barrier();
+  if (may_wake() || e.priority >= k_first_urgent) wake_for_own(w, e);  // (2)
+}
+
+void pool_core::wake_for_own(worker& w, const class_entry& e) noexcept {
+  if (may_wake()) {
+    if (worker* idle = claim_idle(false)) {
+      task* oldest = w.deques[e.priority].steal();
+      hand_over(*idle, oldest, oldest ? oldest->tag : e.tag);
+    }
+  } else if (e.priority >= k_first_urgent && wants_spare(e.priority)) {
+    if (worker* idle = claim_idle(true)) {
+      nr_spare_wakeups_.fetch_add(1, std::memory_order_relaxed);
+      task* oldest = w.deques[e.priority].steal();
+      hand_over(*idle, oldest, oldest ? oldest->tag : e.tag);
+    }
+  }
+}
+
 void enqueue(pool_core& core, task* t, const class_entry& e) {
   t->weight = e.weight;
   if (e.deadline_ns) [[unlikely]] {
@@ -110,30 +136,6 @@ void enqueue(pool_core& core, task* t, const class_entry& e) {
 const class_entry& bind_class(pool_core& core, const task_class& cls) { return core.classes.named(cls); }
 const class_entry& bind_site(pool_core& core, const std::source_location& where, unsigned bucket) {
   return core.classes.at_site(where, bucket);
-}
-
-void pool_core::submit_from_worker(worker& w, task* t, const class_entry& e) {
-  w.tags.submitted(e.local, e.weight);
-  // Tasks of the running task's own priority stay here, newest first (depth
-  // first, so that a recursion stays small); others go where all can see them.
-  if (e.priority != tactus_tag_priority(w.tags.tag())) {
-    place_shared(t, e);
-    return;
-  }
-  w.keep(t);         // (1)
-  light_barrier();
-  if (may_wake()) {  // (2)
-    if (worker* idle = claim_idle(false)) {
-      task* oldest = w.deques[e.priority].steal();
-      hand_over(*idle, oldest, oldest ? oldest->tag : e.tag);
-    }
-  } else if (e.priority >= k_first_urgent && wants_spare(e.priority)) {
-    if (worker* idle = claim_idle(true)) {
-      nr_spare_wakeups_.fetch_add(1, std::memory_order_relaxed);
-      task* oldest = w.deques[e.priority].steal();
-      hand_over(*idle, oldest, oldest ? oldest->tag : e.tag);
-    }
-  }
 }
 
 void pool_core::submit_from_outside(task* t, const class_entry& e) {
@@ -321,9 +323,9 @@ void pool_core::finish(task* t, std::exception_ptr* error) noexcept {
   }
 }
 
-void pool_core::keep_error(const std::exception_ptr& error) noexcept {
+void pool_core::keep_error(std::exception_ptr error) noexcept {
   std::lock_guard guard(error_lock_);
-  if (!first_error_) first_error_ = error;
+  if (!first_error_) first_error_ = std::move(error);
 }
 
 void pool_core::drop(task* t) noexcept {
@@ -356,9 +358,10 @@ void pool_core::execute_outside(task* t, unsigned waiters) noexcept {
     if (clock.recorded())
       shard.run_units[local].fetch_add((end - start) >> TACTUS_RUN_UNIT_TICKS_LOG2, std::memory_order_relaxed);
     if (deadline && end > deadline) shard.missed[local].fetch_add(1, std::memory_order_relaxed);
-    if (error) shard.failed[local].fetch_add(1, std::memory_order_relaxed);
-    if (error && t->kind == task_kind::detached) keep_error(error);
-    finish(t, error ? &error : nullptr);
+    const bool failed = error != nullptr;
+    if (failed) shard.failed[local].fetch_add(1, std::memory_order_relaxed);
+    if (failed && t->kind == task_kind::detached) keep_error(std::move(error));
+    finish(t, failed ? &error : nullptr);
   }
   count_external_finish(local, weight);
   if (waiters_.load(std::memory_order_seq_cst) > waiters) notify_if_quiescent();

@@ -69,7 +69,7 @@ class pool_core {
 
   // Completion of a task that has run (or was dropped); releases it.
   void finish(task* t, std::exception_ptr* error) noexcept;  // error: null = none
-  void keep_error(const std::exception_ptr& error) noexcept;  // of a detached task; before it is counted
+  void keep_error(std::exception_ptr error) noexcept;  // of a detached task; before it is counted
   void drop(task* t) noexcept;  // destroys the callable, finishes it as cancelled
   // By a thread that is no worker. waiters: how many of waiters_ are the caller.
   void execute_outside(task* t, unsigned waiters = 0) noexcept;
@@ -144,6 +144,8 @@ class pool_core {
   // True when a spare should be woken for a task of this priority: all workers
   // are busy, one of them with something less urgent.
   bool wants_spare(unsigned priority) const noexcept;
+  // A worker has put a task into its own deque: wakes somebody for the oldest.
+  void wake_for_own(worker& w, const class_entry& e) noexcept;
   void count_external_submit(const class_entry& e) noexcept;
   void count_external_finish(unsigned local, unsigned weight) noexcept;
   void start_threads();

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Task nodes: a free list per thread, and batches of k_batch nodes that threads
-// exchange through one global stack, so that a thread that only submits and one
-// that only runs do not allocate for ever. The lock is taken once per k_batch
-// nodes. Slabs are kept until the process ends (flat at the high-water mark).
+// Task nodes: two magazines per thread, exchanged for full or empty ones at a
+// global list, so that a thread that only submits and one that only runs do not
+// allocate for ever (after Bonwick and Adams, USENIX 2001). The lock is taken
+// once per 64 nodes. Slabs are kept until the process ends: memory stays at the
+// highest number of tasks that ever waited at once.
 #include "parker.h"
 #include "thread_state.h"
 
 #include <mutex>
+#include <utility>
 #include <vector>
 
 namespace tactus::detail {
@@ -16,16 +18,26 @@ constinit thread_local thread_state t_state;
 
 namespace {
 
-constexpr unsigned k_batch = 64;
 constexpr unsigned k_nr_shards = 8;
 
 struct exchange {
   std::mutex lock;
-  std::vector<task_link*> batches;  // heads of chains of k_batch nodes
-  std::vector<void*> slabs;         // only so that leak checkers see them
+  magazine* filled = nullptr;  // with at least one node
+  magazine* empty = nullptr;
+  std::vector<void*> slabs;    // only so that leak checkers see them
   std::vector<parker*> parkers;
   std::vector<parker*> all_parkers;
   unsigned next_shard = 0;
+
+  static magazine* pop(magazine*& list) noexcept {
+    return list ? std::exchange(list, list->next) : nullptr;
+  }
+  void put(magazine* m) noexcept {
+    if (m->capacity == 0) return;
+    magazine*& list = m->count ? filled : empty;
+    m->next = list;
+    list = m;
+  }
 };
 
 // Never destroyed: threads may end after static destructors have run.
@@ -40,85 +52,66 @@ struct thread_end {
   ~thread_end() {
     exchange& x = shared();
     std::lock_guard guard(x.lock);
-    // A chain may be shorter than k_batch: refill() counts what it gets.
-    if (t_state.free_nodes) x.batches.push_back(t_state.free_nodes);
-    if (t_state.sleep) x.parkers.push_back(t_state.sleep);
-    t_state.free_nodes = nullptr;
-    t_state.nr_free_nodes = 0;
-    t_state.sleep = nullptr;
+    x.put(std::exchange(t_state.loaded, &no_magazine));
+    x.put(std::exchange(t_state.other, &no_magazine));
+    if (t_state.sleep) x.parkers.push_back(std::exchange(t_state.sleep, nullptr));
   }
 };
 thread_local thread_end t_end;
 
-void refill() {
+}  // namespace
+
+void refill_nodes(thread_state& ts) {
+  if (ts.other->count) {
+    std::swap(ts.loaded, ts.other);
+    return;
+  }
   t_end.armed = true;
   exchange& x = shared();
   {
     std::lock_guard guard(x.lock);
-    if (!x.batches.empty()) {
-      task_link* head = x.batches.back();
-      x.batches.pop_back();
-      unsigned count = 0;
-      for (task_link* n = head; n; n = n->next.load(std::memory_order_relaxed)) ++count;
-      t_state.free_nodes = head;
-      t_state.nr_free_nodes = count;
+    if (magazine* full = exchange::pop(x.filled)) {
+      x.put(std::exchange(ts.loaded, full));
       return;
     }
   }
-  task* slab = static_cast<task*>(::operator new(sizeof(task) * k_batch, std::align_val_t{alignof(task)}));
+  if (ts.loaded->capacity == 0) ts.loaded = new magazine;
+  task* slab = static_cast<task*>(
+      ::operator new(sizeof(task) * k_magazine_nodes, std::align_val_t{alignof(task)}));
+  try {
+    std::lock_guard guard(x.lock);
+    x.slabs.push_back(slab);
+  } catch (...) {
+    ::operator delete(slab, std::align_val_t{alignof(task)});
+    throw;
+  }
+  for (unsigned i = k_magazine_nodes; i-- > 0;)
+    ts.loaded->nodes[ts.loaded->count++] = ::new (static_cast<void*>(slab + i)) task;
+}
+
+// Makes room in ts.loaded; false where there is no memory for it.
+bool make_room_for_nodes(thread_state& ts) noexcept {
+  if (ts.other->count < ts.other->capacity) {
+    std::swap(ts.loaded, ts.other);
+    return true;
+  }
+  t_end.armed = true;
+  exchange& x = shared();
+  magazine* room;
   {
     std::lock_guard guard(x.lock);
-    try {
-      x.slabs.push_back(slab);
-      // room for every batch there can be, so that giving back never allocates
-      x.batches.reserve(x.slabs.size() * 2 + 1024);
-    } catch (...) {
-      ::operator delete(slab, std::align_val_t{alignof(task)});
-      throw;
-    }
+    room = exchange::pop(x.empty);
   }
-  task_link* head = nullptr;
-  for (unsigned i = k_batch; i-- > 0;) {
-    task* node = ::new (static_cast<void*>(slab + i)) task;
-    node->next.store(head, std::memory_order_relaxed);
-    head = node;
-  }
-  t_state.free_nodes = head;
-  t_state.nr_free_nodes = k_batch;
-}
-
-// Keeps the k_batch nodes used last (warm), gives the others away.
-void give_back() noexcept {
-  t_end.armed = true;
-  task_link* last_kept = t_state.free_nodes;
-  for (unsigned i = 1; i < k_batch; ++i) last_kept = last_kept->next.load(std::memory_order_relaxed);
-  task_link* rest = last_kept->next.load(std::memory_order_relaxed);
-  last_kept->next.store(nullptr, std::memory_order_relaxed);
-  t_state.nr_free_nodes = k_batch;
-  exchange& x = shared();
+  if (!room) room = new (std::nothrow) magazine;
+  if (!room) return false;
+  magazine* full = std::exchange(ts.other, std::exchange(ts.loaded, room));
   std::lock_guard guard(x.lock);
-  x.batches.push_back(rest);
+  x.put(full);
+  return true;
 }
 
-}  // namespace
-
-task* allocate_task() {
-  thread_state& ts = t_state;
-  if (!ts.free_nodes) [[unlikely]]
-    refill();
-  task_link* node = ts.free_nodes;
-  ts.free_nodes = node->next.load(std::memory_order_relaxed);
-  --ts.nr_free_nodes;
-  return static_cast<task*>(node);
-}
-
-void release_task(task* t) noexcept {
-  thread_state& ts = t_state;
-  t->next.store(ts.free_nodes, std::memory_order_relaxed);
-  ts.free_nodes = t;
-  if (++ts.nr_free_nodes >= 2 * k_batch) [[unlikely]]
-    give_back();
-}
+task* allocate_task() { return take_node(); }
+void release_task(task* t) noexcept { give_node(t); }
 
 void drop_reference(task* t) noexcept {
   if (t->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
@@ -127,7 +120,7 @@ void drop_reference(task* t) noexcept {
 }
 
 parker* thread_parker() {
-  if (!t_state.sleep) {
+  if (!t_state.sleep) [[unlikely]] {
     t_end.armed = true;
     exchange& x = shared();
     std::lock_guard guard(x.lock);

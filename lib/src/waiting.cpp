@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Everything that waits: futures, groups, pool::wait(), shutdown.
+#include "join.h"
 #include "pool_core.h"
 #include "registration.h"
-#include "thread_state.h"
-
-#include <tactus/task_group.hpp>
 
 #include <stdexcept>
 #include <system_error>
@@ -17,24 +15,6 @@ namespace detail {
 
 join_counter::join_counter() noexcept
     : owner_(&t_state), parker_(t_state.self ? &t_state.self->sleep : thread_parker()) {}
-
-void join_counter::task_started(unsigned priority) noexcept {
-  if (priority < lowest_.load(std::memory_order_relaxed))
-    lowest_.store(static_cast<std::uint8_t>(priority), std::memory_order_relaxed);
-  if (owner_ == &t_state)
-    ++started_here_;
-  else
-    started_elsewhere_.fetch_add(1, std::memory_order_relaxed);
-}
-
-void join_counter::task_ended() noexcept {
-  if (owner_ == &t_state) {
-    ++ended_here_;
-    return;
-  }
-  parker* owner = parker_;  // the counter may be gone after the next line
-  if (ended_elsewhere_.fetch_add(1, std::memory_order_seq_cst) & k_sleeping) owner->unpark();
-}
 
 void join_counter::keep(std::exception_ptr e) noexcept {
   int none = 0;
@@ -60,6 +40,8 @@ void join_counter::announce(parker* p) noexcept {
 
 void join_counter::wait(pool_core& core) {
   if (done()) return;
+  // The usual case: what was started is on top of the caller's own deque.
+  if (worker* w = t_state.self; w && w->core == &core && w->run_own(*this)) return;
   core.wait_for({[](const void* o) { return static_cast<const join_counter*>(o)->done(); },
                  [](void* o, parker* p) { static_cast<join_counter*>(o)->announce(p); }, this,
                  lowest_priority(), true});

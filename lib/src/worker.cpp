@@ -3,9 +3,9 @@
 // The worker's loop: take, run, look around, sleep; and which task comes next.
 #include "worker.h"
 
+#include "join.h"
 #include "pool_core.h"
 #include "route.h"
-#include "thread_state.h"
 
 #include <bit>
 #include <sched.h>
@@ -73,17 +73,33 @@ void worker::execute(task* t) {
     error = std::current_exception();
   }
   // Before the task counts as finished, so that wait() sees it.
-  if (error && t->kind == task_kind::detached) core->keep_error(error);
-  tags.end(weight, error ? TACTUS_RECORD_FAILED : 0, deadline);
-  core->finish(t, error ? &error : nullptr);
+  const bool failed = error != nullptr;
+  if (failed && t->kind == task_kind::detached) core->keep_error(std::move(error));
+  tags.end(weight, failed ? TACTUS_RECORD_FAILED : 0, deadline);
+  if (failed || t->kind == task_kind::promised) {
+    core->finish(t, failed ? &error : nullptr);
+    return;
+  }
+  // the short way of pool_core::finish()
+  join_counter* join = t->kind == task_kind::grouped ? t->join : nullptr;
+  give_node(t);
+  if (join) join->task_ended();
 }
 
-void worker::keep(task* t) {
-  const unsigned priority = tactus_tag_priority(t->tag);
-  const std::uint8_t seen = levels.load(std::memory_order_relaxed);
-  if (!(seen & (1u << priority)))
-    levels.store(static_cast<std::uint8_t>(seen | (1u << priority)), std::memory_order_release);
-  deques[priority].push(t);
+bool worker::run_own(const join_counter& join) {
+  const std::uint64_t outer = tags.tag();
+  deque& own = deques[tactus_tag_priority(outer)];
+  tags.suspend();
+  bool done = false;
+  while (core->ready_.load(std::memory_order_relaxed) == 0) {
+    task* t = own.pop();
+    if (!t) break;
+    execute(t);
+    if ((done = join.done())) break;
+    tags.suspend();
+  }
+  tags.resume(outer);
+  return done;
 }
 
 void worker::help(const wait_condition& condition) {

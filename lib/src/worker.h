@@ -77,8 +77,17 @@ struct alignas(64) worker {
   void execute(task* t);
   // Runs tasks until `condition` is done; called from inside a task.
   void help(const wait_condition& condition);
+  // Runs tasks from the top of its own deque until `join` is done (true) or the
+  // deque is empty or something more urgent waits (false); from inside a task.
+  bool run_own(const join_counter& join);
   // Puts a task of this worker's own into its deque (no wake-up).
-  void keep(task* t);
+  void keep(task* t) {
+    const unsigned priority = tactus_tag_priority(t->tag);
+    const std::uint8_t seen = levels.load(std::memory_order_relaxed);
+    if (!(seen & (1u << priority)))
+      levels.store(static_cast<std::uint8_t>(seen | (1u << priority)), std::memory_order_release);
+    deques[priority].push(t);
+  }
 
   // The next task without waiting: own deques and inboxes by priority and age,
   // none below `lowest`. Null when there is none.

@@ -73,7 +73,7 @@ class [[nodiscard]] future {
       ~releaser() { self->reset(); }
     } guard{this};
     if (task_->state.load(std::memory_order_acquire) == detail::k_failed)
-      std::rethrow_exception(*detail::stored<std::exception_ptr>(*task_));
+      std::rethrow_exception(std::move(*detail::stored<std::exception_ptr>(*task_)));
     if constexpr (std::is_void_v<T>)
       return;
     else if constexpr (std::is_reference_v<T>)
