@@ -107,9 +107,8 @@ def run_on_host(options, plan, folder):
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     path = f"{(Path(options.build) / 'bin').resolve()}:{os.environ['PATH']}:/usr/sbin:/sbin"
-    known = subprocess.run(["id", "tactus"], capture_output=True, check=False).returncode == 0
     words = [str(HERE / "guest.sh"), *guest_options(options, plan, out, host=True),
-             "--run-as", "tactus" if known else "nobody", "--load-as", ""]
+             "--load-as", ""]
     if os.geteuid() != 0:
         say("loading a scheduler needs root: sudo may ask for your password")
         words = ["sudo", "env", f"PATH={path}", *words]

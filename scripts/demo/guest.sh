@@ -38,7 +38,7 @@ done
 
 mkdir -p "$out/learn" "$out/slots"
 state_file=${TACTUS_SCHED_EXT_STATE:-/sys/kernel/sched_ext/state}  # another one only in tests
-agent_pid= frame_pid= loaded=0
+agent_pid= frame_pid= loaded=0 state=
 
 say() { printf 'demo: %s\n' "$*"; }
 die() {
@@ -54,7 +54,7 @@ cleanup() {
   [ -n "$frame_pid" ] && kill "$frame_pid" 2>/dev/null
   [ -n "$agent_pid" ] && kill "$agent_pid" 2>/dev/null && wait "$agent_pid" 2>/dev/null
   [ $loaded = 0 ] || [ "$(<"$state_file")" = disabled ] || tactus unload >/dev/null 2>&1
-  cp /sys/kernel/sched_ext/nr_rejected "$out/nr_rejected" 2>/dev/null
+  [ -z "$state" ] || rm -rf "$state"
   dmesg >"$out/dmesg.log" 2>/dev/null
 }
 trap cleanup EXIT
@@ -99,11 +99,11 @@ measure() {
 
 # arm NAME: puts the machine into that state. REQUIRES: agent is running.
 arm() {
-  local state; state=$(<"$state_file")
+  local now; now=$(<"$state_file")
   if [ "$1" = eevdf ]; then
-    [ "$state" = disabled ] || command_tactus unload
+    [ "$now" = disabled ] || command_tactus unload
   else
-    [ "$state" = enabled ] || command_tactus load
+    [ "$now" = enabled ] || command_tactus load
     command_tactus mode "$1"
   fi
 }
@@ -121,10 +121,17 @@ arm() {
   echo "audio_period_ms=$audio_period_ms"
 } >"$out/machine.facts"
 
+if ! id "$run_as" >/dev/null 2>&1; then
+  say "making the system user $run_as, which the agent runs as (userdel $run_as takes it away again)"
+  useradd --system --user-group --no-create-home --shell /usr/sbin/nologin "$run_as" || die "no user $run_as"
+fi
+# What a user's own agent has learned is neither read nor written.
+state=$(mktemp -d /tmp/tactus-demo.XXXXXX) && chown "$run_as" "$state" || die "no folder for the agent's checkpoints"
+
 say "loading the scheduler on $(uname -r)"
 loaded=1
 command_tactus load
-tactusd --run-as "$run_as" --seed "$seed" >"$out/agent.log" 2>&1 &
+tactusd --run-as "$run_as" --seed "$seed" --state "$state" >"$out/agent.log" 2>&1 &
 agent_pid=$!
 for _ in $(seq 150); do
   status_to "$out/status.json"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """guest.sh against stand-ins: arms in the planned order, learning only before, limits kept, faults told."""
+import getpass
 import os
 import subprocess
 import sys
@@ -32,7 +33,7 @@ class Guest(unittest.TestCase):
         environment = {**os.environ, "PATH": f"{self.top}/bin:{os.environ['PATH']}", "TACTUS_STAND_IN": str(self.top),
                        "TACTUS_STAND_IN_BREAK": broken, "TACTUS_SCHED_EXT_STATE": str(self.top / "state")}
         words = [made_up.SCRIPTS / "guest.sh", "--plan", ";".join(" ".join(o) for o in self.plan), "--out", self.top / "out", "--seed", "4",
-                 "--load-as", "", "--slot-seconds", "0.1", "--warmup-seconds", "0.05", *more]
+                 "--run-as", getpass.getuser(), "--load-as", "", "--slot-seconds", "0.1", "--warmup-seconds", "0.05", *more]
         done = subprocess.run([str(w) for w in words], env=environment, capture_output=True, text=True, timeout=100, check=False)
         return done.returncode, done.stdout + done.stderr
 
