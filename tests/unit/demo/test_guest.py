@@ -34,7 +34,7 @@ class Guest(unittest.TestCase):
                        "TACTUS_STAND_IN_BREAK": broken, "TACTUS_SCHED_EXT_STATE": str(self.top / "state")}
         words = [made_up.SCRIPTS / "guest.sh", "--plan", ";".join(" ".join(o) for o in self.plan), "--out", self.top / "out", "--seed", "4",
                  "--run-as", getpass.getuser(), "--load-as", "", "--slot-seconds", "0.1", "--warmup-seconds", "0.05", *more]
-        done = subprocess.run([str(w) for w in words], env=environment, capture_output=True, text=True, timeout=100, check=False)
+        done = subprocess.run([str(w) for w in words], env=environment, capture_output=True, text=True, timeout=400, check=False)
         return done.returncode, done.stdout + done.stderr
 
     def left_over(self):
