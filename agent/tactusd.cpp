@@ -202,7 +202,8 @@ int main(int argc, char** argv) {
   ::umask(027);
   try {
     // As root only this is done: folders and limits, then root is gone.
-    if (!o.run_as.empty() && !o.check) {
+    const bool serves = !o.check && o.write_model.empty();
+    if (!o.run_as.empty() && serves) {
       if (::geteuid() == 0) {
         make_folders(read(o), o.run_as);
         raise_memlock_limit();
@@ -210,7 +211,7 @@ int main(int argc, char** argv) {
         nice_this_thread(k_agent_nice);
       }
       run_as(o.run_as);
-    } else if (!o.check) {
+    } else if (serves) {
       drop_capabilities();
     }
   } catch (const config_file_error& e) {

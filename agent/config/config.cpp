@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 #include <toml++/toml.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -175,6 +176,11 @@ bool parse_mode(const std::string& text, policy_mode& out) {
   return false;
 }
 
+double config::cpu_share() const {
+  if (cpu_percent != 0) return cpu_percent / 100.0;
+  return std::clamp(::sysconf(_SC_NPROCESSORS_ONLN) / 10.0, 0.2, 1.0);
+}
+
 bool config::trusts(std::uint32_t uid) const {
   return trust_all || std::find(trusted_uids.begin(), trusted_uids.end(), uid) != trusted_uids.end();
 }
@@ -222,7 +228,7 @@ config parse_config(const std::string& text, const std::string& name) {
   kernel.finish();
 
   section limits(root, "limits", name);
-  limits.whole("cpu_percent", c.cpu_percent, 1, 6400);
+  limits.whole("cpu_percent", c.cpu_percent, 0, 6400);
   limits.whole("memory_mib", c.memory_mib, 64, 65536);
   limits.whole("pools_per_uid", c.pools_per_uid, 1, TACTUS_MAX_POOLS - 1);
   limits.whole("workers_per_uid", c.workers_per_uid, 1, 65536);

@@ -47,7 +47,9 @@ struct config {
   unsigned heartbeat_limit_ms = 500;
 
   // [limits]
-  unsigned cpu_percent = 20;   // of one CPU, mean over 1 s
+  // Of one CPU, mean over 1 s; 0: a tenth of the machine's CPUs, from 20 to 100.
+  unsigned cpu_percent = 0;
+  double cpu_share() const;
   unsigned memory_mib = 256;
   unsigned pools_per_uid = 32;
   unsigned workers_per_uid = 2048;

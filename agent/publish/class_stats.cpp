@@ -27,6 +27,10 @@ double class_figures::mean_run_ns() const {
   return tasks > 0 ? run / tasks : 0;
 }
 
+double class_figures::variation() const {
+  return task_ns > 0 ? std::max(0.0, task_ns_squared / (task_ns * task_ns) - 1) : 0;
+}
+
 void class_stats::add_run(class_figures& c, std::size_t place, double run_ns) {
   c.place[place].run_ns += run_ns;
   c.place[place].run_total_ns += static_cast<std::uint64_t>(run_ns);
@@ -106,6 +110,13 @@ bool class_stats::on_completion(const tactus_completion_event& event, std::size_
     for (unsigned i = 0; i < parts; i++) {
       const double part_ns = run_ns * wall[i] / whole;
       add_run(slots_[slot[i]], event.place, part_ns);
+      if (i < event.nr_records && event.records[i].count != 0) {
+        class_figures& c = slots_[slot[i]];
+        const double one = part_ns / event.records[i].count;
+        const double step = c.task_ns == 0 ? 1 : k_fast_step;
+        c.task_ns += step * (one - c.task_ns);
+        c.task_ns_squared += step * (one * one - c.task_ns_squared);
+      }
       slots_[slot[i]].last_event_ns = now;
     }
   }

@@ -42,7 +42,12 @@ struct class_figures {
   double recent_run_ns = 0;        // mean CPU time per task, fast
   double usual_run_ns = 0;         // .. and slow filter; their ratio shows drift
 
+  double task_ns = 0, task_ns_squared = 0;  // filtered CPU time of single records, and its square
+
   double mean_run_ns() const;      // over all places; 0 = unknown
+  // Squared coefficient of variation of a task's CPU time: a mean over n tasks is as good as one
+  // over n / (1 + this) equal ones.
+  double variation() const;
 };
 
 // Of one place, all managed work; cumulative.

@@ -158,7 +158,10 @@ std::shared_ptr<learn::policy_inputs> input_builder::build(const request& r,
       group.push_back(s);
       auto& sample = samples.emplace_back();
       // Slot 0 is everybody's: nothing measured there may count.
-      for (std::size_t p = 0; p < TACTUS_MAX_PLACES && s != 0; p++) sample[p] = {figures[s].place[p].run_ns, figures[s].place[p].tasks};
+      const double worth = 1 / (1 + figures[s].variation());
+      for (std::size_t p = 0; p < TACTUS_MAX_PLACES && s != 0; p++) {
+        sample[p] = {figures[s].place[p].run_ns * worth, figures[s].place[p].tasks * worth};
+      }
     }
     const auto speeds = estimate_speeds(samples, capacity_);
     for (std::size_t i = 0; i < group.size(); i++) speeds_[group[i]] = speeds[i];

@@ -15,7 +15,7 @@ namespace tactus::agent {
 namespace {
 
 constexpr std::uint64_t k_ms = 1'000'000;
-constexpr std::uint64_t k_sample_ns = 500 * k_ms;  // some tens of small files each time
+constexpr std::uint64_t k_sample_ns = 1000 * k_ms;  // some tens of small files each time
 constexpr std::uint64_t k_route_ns = 100 * k_ms;
 constexpr std::uint64_t k_fold_ns = 1000 * k_ms;
 constexpr std::uint64_t k_forget_ns = 5000 * k_ms;
@@ -180,7 +180,8 @@ bool publisher::step(std::uint64_t now) {
     const std::uint64_t tasks = folds_.read(p_.pools, p_.clock, p_.stats, now);
     if (p_.learning.active()) p_.learning.completions += tasks;
   }
-  sample(now);
+  // Nobody to publish for: the state of the machine is of no interest.
+  if (!p_.pools.empty()) sample(now);
   const auto applied = [&] {
     const std::lock_guard lock(mutex_);
     applied_mode_ = static_cast<int>(mode);
@@ -204,7 +205,8 @@ bool publisher::step(std::uint64_t now) {
     if (stamps_[spare][s].tenancy != wanted.tenancy && stamps_[1 - spare][s].tenancy != wanted.tenancy) inputs_.forget_slot(s);
     if (!slots[s].taken || slots[s].users == 0) continue;
     const bool lately = (*seen_)[s].last_event_ns != 0 && now - std::min(now, (*seen_)[s].last_event_ns) < k_active_ns;
-    const bool stale = stamps_[spare][s] != wanted || maps_->classes()[spare * TACTUS_MAX_SLOTS + s].in_use == 0;
+    const __u16 in_use = __atomic_load_n(&maps_->classes()[spare * TACTUS_MAX_SLOTS + s].in_use, __ATOMIC_RELAXED);
+    const bool stale = stamps_[spare][s] != wanted || in_use == 0;
     // Slot 0 alone moves nothing: it is written along with others.
     request.wanted[s] = lately || stale;
     active += (s != 0 || stale) && request.wanted[s];
@@ -281,7 +283,7 @@ bool publisher::step(std::uint64_t now) {
 void publisher::rest(const std::array<slot_class, TACTUS_MAX_SLOTS>& slots, unsigned bank) {
   for (unsigned s = 0; s < TACTUS_MAX_SLOTS; s++) {
     auto& conf = maps_->classes()[bank * TACTUS_MAX_SLOTS + s];
-    if (!slots[s].taken && conf.in_use != 0) store(conf.in_use, static_cast<__u16>(0));
+    if (!slots[s].taken && __atomic_load_n(&conf.in_use, __ATOMIC_RELAXED) != 0) store(conf.in_use, static_cast<__u16>(0));
   }
 }
 

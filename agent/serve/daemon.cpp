@@ -17,6 +17,8 @@ namespace tactus::agent {
 namespace {
 
 constexpr std::uint64_t k_look_ns = 200'000'000;
+constexpr std::uint64_t k_pin_look_ns = 1'000'000'000;
+constexpr std::uint64_t k_memory_look_ns = 5'000'000'000;
 // A loader that is still setting modes must not end the agent; a wrong mode that stays must.
 constexpr std::uint64_t k_rights_patience_ns = 5'000'000'000;
 constexpr int k_learner_nice = 10;
@@ -33,7 +35,7 @@ bool scheduler_is_partial() {
 agent_daemon::agent_daemon(const config& c, map_opener open_maps)
     : config_(c),
       open_maps_(std::move(open_maps)),
-      budget_(c.cpu_percent / 100.0),
+      budget_(c.cpu_share()),
       slots_(c.slots_per_uid),
       stats_(clock_),
       learner_(c.learner),
@@ -130,7 +132,7 @@ void agent_daemon::attach(std::shared_ptr<scheduler_maps> maps) {
     maps_ = maps;
     publisher_ = pub;
     reader_ = reader;
-    generation_ = maps->control()->generation;
+    generation_ = __atomic_load_n(&maps->control()->generation, __ATOMIC_ACQUIRE);
   }
   registry_.attach(maps);
   pub->start();
@@ -174,8 +176,12 @@ bool agent_daemon::same_topology() const {
 
 void agent_daemon::follow_scheduler(std::uint64_t now) {
   if (maps_) {
-    if (maps_->replaced()) return detach("its maps were replaced");
-    if (const std::uint64_t g = maps_->control()->generation; g != generation_) {
+    // Opening a pin is a few system calls: now and then is enough, the generation is a load.
+    if (now - last_pin_look_ns_ >= k_pin_look_ns) {
+      last_pin_look_ns_ = now;
+      if (maps_->replaced()) return detach("its maps were replaced");
+    }
+    if (const std::uint64_t g = __atomic_load_n(&maps_->control()->generation, __ATOMIC_ACQUIRE); g != generation_) {
       if (!same_topology()) return detach("the machine's CPUs changed");
       log_info("the scheduler was loaded again, generation {}; registrations live on", g);
       generation_ = g;
@@ -198,7 +204,9 @@ void agent_daemon::follow_scheduler(std::uint64_t now) {
   }
 }
 
-void agent_daemon::watch_memory(std::uint64_t) {
+void agent_daemon::watch_memory(std::uint64_t now) {
+  if (now - last_memory_ns_ < k_memory_look_ns) return;
+  last_memory_ns_ = now;
   std::ifstream in("/proc/self/statm");
   long size = 0, resident = 0, shared = 0;
   if (!(in >> size >> resident >> shared)) return;
@@ -252,7 +260,7 @@ void agent_daemon::reconfigure(const config& c) {
     config_ = next;
     pub = publisher_;
   }
-  budget_.set_share(c.cpu_percent / 100.0);
+  budget_.set_share(c.cpu_share());
   slots_.set_quota(c.slots_per_uid);
   registry_.set_limits(limits());
   apply_learning();

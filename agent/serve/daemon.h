@@ -88,7 +88,7 @@ class agent_daemon {
   heartbeat heart_;
   std::uint64_t generation_ = 0;
 
-  std::uint64_t started_ns_ = 0, last_look_ns_ = 0, last_checkpoint_ns_ = 0, last_second_ns_ = 0;
+  std::uint64_t started_ns_ = 0, last_look_ns_ = 0, last_checkpoint_ns_ = 0, last_second_ns_ = 0, last_pin_look_ns_ = 0, last_memory_ns_ = 0;
   std::uint64_t rights_since_ns_ = 0;
   std::uint64_t checkpoints_written_ = 0;
   std::string said_;  // the last message about waiting, said once

@@ -144,7 +144,7 @@ json agent_daemon::status() {
     const auto f = publisher_->figures_now();
     version = f.version;
     rows = {{"version", f.version}, {"flips", f.flips}, {"rows", f.rows}, {"compile_ms", number(f.compile_ms)},
-            {"active_classes", f.active_classes}, {"bank", maps_->control()->bank & 1}};
+            {"active_classes", f.active_classes}, {"bank", __atomic_load_n(&maps_->control()->bank, __ATOMIC_RELAXED) & 1}};
   }
   return {{"ok", true},
           {"text", fmt::format("{}, {} pools, learning {}, {} completions learned from", mode_name(learning_.mode), pools.size(),

@@ -41,6 +41,7 @@ void pool_table::add(std::shared_ptr<pool> p) {
   const std::lock_guard lock(mutex_);
   const pool& added = *p;
   pools_[p->index] = std::move(p);
+  count_++;
   refresh(added);
 }
 
@@ -49,6 +50,7 @@ void pool_table::remove(std::uint32_t index) {
   if (index >= TACTUS_MAX_POOLS || !pools_[index]) return;
   entries_[index].brief.store(0, std::memory_order_release);
   pools_[index].reset();
+  count_--;
   free_.push_back(index);
 }
 

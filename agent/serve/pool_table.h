@@ -67,6 +67,7 @@ class pool_table {
   // After a change of p->slot_of: lets the event reader see it.
   void refresh(const pool& p);
   // Grows with every add and refresh: who keeps something for each pool looks at this.
+  bool empty() const { return count_.load(std::memory_order_relaxed) == 0; }
   std::uint64_t changes() const { return changes_.load(std::memory_order_acquire); }
 
   // A stable small number for a uid; numbers of users without pools are used again when all are
@@ -85,6 +86,7 @@ class pool_table {
   std::array<entry, TACTUS_MAX_POOLS> entries_{};
   std::vector<std::uint32_t> group_uids_;
   std::atomic<std::uint64_t> changes_{0};
+  std::atomic<std::size_t> count_{0};
 
   static std::deque<std::uint32_t> initial_free();
 };

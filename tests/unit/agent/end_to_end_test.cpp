@@ -36,6 +36,10 @@ class process {
     pid_ = ::fork();
     if (pid_ == 0) {
       ::dup2(fds[1], STDERR_FILENO);
+      // Who has changed its user cannot be looked at by the leak checker's helper.
+      for (const auto& a : arguments) {
+        if (a == "--run-as") ::setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
+      }
       ::execv(TACTUSD, argv.data());
       ::_exit(127);
     }
@@ -193,7 +197,7 @@ TEST_CASE("a damaged checkpoint alone does not end the agent, and SIGHUP reads t
   f.write("c.toml", "[limits]\ncpu_percent = 40\n");
   agent.signal(SIGHUP);
   CHECK(eventually([&] { return share() == doctest::Approx(0.4); }));
-  f.write("c.toml", "[limits]\ncpu_percent = 0\n");
+  f.write("c.toml", "[limits]\ncpu_percent = -1\n");
   agent.signal(SIGHUP);
   ::usleep(400000);
   CHECK(share() == doctest::Approx(0.4));
