@@ -103,18 +103,10 @@ inline void pool_core::submit_from_worker(worker& w, task* t, const class_entry&
 }
 
 void pool_core::wake_for_own(worker& w, const class_entry& e) noexcept {
-  if (may_wake()) {
-    if (worker* idle = claim_idle(false)) {
-      task* oldest = w.deques[e.priority].steal();
-      hand_over(*idle, oldest, oldest ? oldest->tag : e.tag);
-    }
-  } else if (e.priority >= k_first_urgent && wants_spare(e.priority)) {
-    if (worker* idle = claim_idle(true)) {
-      nr_spare_wakeups_.fetch_add(1, std::memory_order_relaxed);
-      task* oldest = w.deques[e.priority].steal();
-      hand_over(*idle, oldest, oldest ? oldest->tag : e.tag);
-    }
-  }
+  worker* idle = claim_for(e.priority);
+  if (!idle) return;
+  task* oldest = w.deques[e.priority].steal();
+  hand_over(*idle, oldest, oldest ? oldest->tag : e.tag);
 }
 
 void enqueue(pool_core& core, task* t, const class_entry& e) {
@@ -165,29 +157,28 @@ void pool_core::submit_from_outside(task* t, const class_entry& e) {
     run_leftovers();
 }
 
-void pool_core::place_shared(task* t, const class_entry& e) noexcept {
-  if (may_wake()) {
-    if (worker* w = claim_idle(false)) {
-      hand_over(*w, t, t->tag);
-      return;
-    }
-  } else if (e.priority >= k_first_urgent && wants_spare(e.priority)) {
+// For whom to wake: a worker that searches finds the task itself, but an urgent
+// one does not rely on that, since a searcher may be waiting for a CPU.
+worker* pool_core::claim_for(unsigned priority) noexcept {
+  const bool urgent = priority >= k_first_urgent;
+  if (urgent ? nr_idle_.load(std::memory_order_relaxed) != 0 : may_wake())
+    if (worker* w = claim_idle(false)) return w;
+  if (urgent && wants_spare(priority))
     if (worker* w = claim_idle(true)) {
       nr_spare_wakeups_.fetch_add(1, std::memory_order_relaxed);
-      hand_over(*w, t, t->tag);
-      return;
+      return w;
     }
+  return nullptr;
+}
+
+void pool_core::place_shared(task* t, const class_entry& e) noexcept {
+  if (worker* w = claim_for(e.priority)) {
+    hand_over(*w, t, t->tag);
+    return;
   }
   const std::uint64_t tag = t->tag;
-  push_inbox(t, e.local);  // (1), and the barrier: its exchange
-  if (may_wake()) {        // (2)
-    wake_for_visible_work();
-  } else if (e.priority >= k_first_urgent && wants_spare(e.priority)) {
-    if (worker* w = claim_idle(true)) {
-      nr_spare_wakeups_.fetch_add(1, std::memory_order_relaxed);
-      hand_over(*w, nullptr, tag);
-    }
-  }
+  push_inbox(t, e.local);                                               // (1), and the barrier: its exchange
+  if (worker* w = claim_for(e.priority)) hand_over(*w, nullptr, tag);   // (2)
 }
 
 bool pool_core::wants_spare(unsigned priority) const noexcept {

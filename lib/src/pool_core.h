@@ -78,6 +78,7 @@ class pool_core {
   void set_idle(worker& w) noexcept;
   bool unset_idle(worker& w) noexcept;      // false: claimed by a waker
   worker* claim_idle(bool spare) noexcept;  // null: none
+  worker* claim_for(unsigned priority) noexcept;  // whom to wake for a task; null: nobody
   void hand_over(worker& w, task* t, std::uint64_t next_tag) noexcept;
   bool may_wake() const noexcept {
     return nr_idle_.load(std::memory_order_relaxed) != 0 && searching_.load(std::memory_order_relaxed) == 0;

@@ -13,10 +13,11 @@
 namespace tactus::detail {
 namespace {
 
-// How long a worker looks around before it sleeps: some rounds with pauses (a
-// few us), then some that give the CPU away. Short, since on a machine whose
-// CPUs are all in use it takes them from who has work.
-constexpr int k_pause_rounds = 24, k_yield_rounds = 6, k_pauses_per_round = 24;
+// How long a worker looks around before it sleeps: rounds with pauses, a few us
+// together. Short, since on a machine whose CPUs are all in use it takes them
+// from who has work; and never by sched_yield: while a worker that counts as
+// searching waits for a CPU, submitters would rely on it and wake nobody.
+constexpr int k_search_rounds = 24, k_pauses_per_round = 24, k_rounds_before_slots = 12;
 
 // Aging: every k_age_step_ms without being served count as one priority more;
 // at equal rank the truly higher priority goes first, until k_age_limit_ms.
@@ -279,18 +280,15 @@ task* worker::search(const wait_condition* condition, unsigned lowest) {
   core->searching_.fetch_add(1, std::memory_order_seq_cst);
   // The task that ran last may have been the last of all.
   if (core->has_waiters()) core->notify_if_quiescent();
-  for (int round = 0; round < k_pause_rounds + k_yield_rounds; ++round) {
+  for (int round = 0; round < k_search_rounds; ++round) {
     if (condition && condition->done(condition->object)) return nullptr;
     task* t = next_task(lowest);
-    if (!t) t = steal(lowest, round > k_pause_rounds);
+    if (!t) t = steal(lowest, round >= k_rounds_before_slots);
     if (t) {
       stop_searching();
       return t;
     }
-    if (round < k_pause_rounds)
-      for (int i = 0; i < k_pauses_per_round; ++i) pause();
-    else
-      sched_yield();
+    for (int i = 0; i < k_pauses_per_round; ++i) pause();
   }
   return nullptr;
 }
@@ -316,7 +314,15 @@ task* worker::sleep_idle(const wait_condition* condition, unsigned lowest) {
       sleep.park();                                                          // (5)
   }
   if (!delivered.load(std::memory_order_acquire)) {
-    if (core->unset_idle(*this)) return nullptr;
+    if (core->unset_idle(*this)) {
+      // Something is visible that cannot be had again and again: somebody lost
+      // the CPU while it held a queue. Give it ours.
+      if (stay)
+        nr_false_alarms = 0;
+      else if (++nr_false_alarms > 2)
+        sched_yield();
+      return nullptr;
+    }
     while (!delivered.load(std::memory_order_acquire)) sleep.park();  // claimed: the waker is on its way
   }
   delivered.store(false, std::memory_order_relaxed);

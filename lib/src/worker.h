@@ -66,6 +66,7 @@ struct alignas(64) worker {
   // the worker's own
   std::uint32_t random = 1;
   std::uint32_t last_mixed_ms = 0;
+  unsigned nr_false_alarms = 0;  // times in a row that sleep_idle() did not sleep
   std::array<std::uint32_t, k_priorities> deque_since_ms{};  // last served; see select()
   std::atomic<std::uint64_t> nr_parked{0};
   std::atomic<std::uint64_t> nr_stolen{0};
