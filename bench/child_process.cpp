@@ -42,7 +42,8 @@ child_process::child_process(std::vector<std::string> argv, bool pipes, const st
     posix_spawn_file_actions_adddup2(&actions, out[1], 1);
   } else {
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+    const char* const to = log_file.empty() ? "/dev/null" : log_file.c_str();
+    posix_spawn_file_actions_addopen(&actions, 1, to, O_WRONLY | O_CREAT | O_APPEND, 0644);
   }
   if (!log_file.empty())
     posix_spawn_file_actions_addopen(&actions, 2, log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);

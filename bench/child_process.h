@@ -12,8 +12,9 @@ namespace tactus::bench {
 
 class child_process {
  public:
-  // Starts argv[0], found on PATH. pipes: its standard input and output are ours; else both are
-  // /dev/null. Standard error goes to log_file, or is ours when that is empty. Throws std::system_error.
+  // Starts argv[0], found on PATH. pipes: its standard input and output are ours; else the input is
+  // /dev/null and the output goes to log_file. So does standard error; without a log_file it is ours.
+  // Throws std::system_error.
   child_process(std::vector<std::string> argv, bool pipes, const std::string& log_file = {});
   ~child_process();  // kills it where it still runs
   child_process(const child_process&) = delete;

@@ -14,8 +14,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <deque>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -28,6 +30,7 @@ namespace tactus::bench {
 namespace {
 
 constexpr double k_target_ratio = 2.0;
+constexpr double k_patience_s = 120;  // an emulated machine on a busy host is slow
 constexpr const char* k_state = "/sys/kernel/sched_ext/state";
 constexpr const char* k_ops = "/sys/kernel/sched_ext/root/ops";
 constexpr const char* k_log = "/tmp/tactus-bench-kernel.log";
@@ -37,6 +40,17 @@ std::string line_of(const char* path) {
   std::string line;
   std::getline(file, line);
   return line;
+}
+
+// What the programs that were started said last: a VM takes its files away with it.
+void show_log() {
+  std::ifstream file(k_log);
+  std::deque<std::string> last;
+  for (std::string line; std::getline(file, line);) {
+    last.push_back(line);
+    if (last.size() > 15) last.pop_front();
+  }
+  for (const std::string& line : last) fmt::print(stderr, "  {}\n", line);
 }
 
 void wait_until(const char* what, double timeout_s, const std::function<bool()>& condition) {
@@ -122,12 +136,19 @@ class kernel_comparison {
       for (std::string word; command >> word;) words.push_back(word);
       agent_ = std::make_unique<child_process>(words, false, k_log);
     }
-    // The agent may need a moment until it answers.
-    wait_until("agent answering", 20, [] { return run_to_end({"tactus", "status", "--json"}, k_log, 20) == 0; });
+    wait_until("agent answering", k_patience_s, [&] {
+      if (!agent_->running()) throw std::runtime_error(fmt::format("the agent ended; see {}", k_log));
+      return access("/run/tactus/control.sock", F_OK) == 0;
+    });
     tactus_command({"mode", "learned"}, false);
     const std::uint64_t by_row = scheduler_counters().decisions[TACTUS_SOURCE_ROW];
-    wait_until("decisions by learned rows", 30,
-               [&] { return scheduler_counters().decisions[TACTUS_SOURCE_ROW] > by_row + 100; });
+    try {
+      wait_until("decisions by learned rows", k_patience_s,
+                 [&] { return scheduler_counters().decisions[TACTUS_SOURCE_ROW] > by_row + 20; });
+    } catch (...) {
+      tactus_command({"status"}, false);  // into the log, which is shown
+      throw;
+    }
     settle();
     const tactus_stats begin = scheduler_counters();
     slot out = measure_programs(before, [&] { measure(slot_s_); });
@@ -191,15 +212,8 @@ std::string breakdown(const char* title, const slot& s) {
   return out;
 }
 
-result run(const settings& set) {
-  if (geteuid() != 0) throw unavailable("needs root; run bench/kernel_vm.sh, which uses a VM");
-  if (line_of(k_state).empty()) throw unavailable("this kernel has no sched_ext; run bench/kernel_vm.sh, which uses a VM");
-  if (line_of(k_state) != "disabled")
-    throw unavailable(fmt::format("a scheduler is loaded already ({}); unload it first", line_of(k_ops)));
-  if (set.scx_simple.empty() || access(set.scx_simple.c_str(), X_OK) != 0)
-    throw unavailable("give --scx-simple PROGRAM (scripts/deps.sh scx-simple makes it)");
-  if (access(TACTUS_PIN_DIR "/tactus_stats", F_OK) == 0) tactus_command({"unload"}, false);  // left-overs
-
+result compare(const settings& set) {
+  std::remove(k_log);
   const bpf_statistics_on statistics;
   const unsigned pairs = set.repetitions(5, 3);
   const double slot_s = set.slot_s > 0 ? set.slot_s : set.quick ? 2 : 6;
@@ -226,6 +240,24 @@ result run(const settings& set) {
                            comparison.timer_fires()),
                breakdown("tactus", ours), breakdown("scx_simple", theirs)};
   return out;
+}
+
+result run(const settings& set) {
+  if (geteuid() != 0) throw unavailable("needs root; run bench/kernel_vm.sh, which uses a VM");
+  if (line_of(k_state).empty()) throw unavailable("this kernel has no sched_ext; run bench/kernel_vm.sh, which uses a VM");
+  if (line_of(k_state) != "disabled")
+    throw unavailable(fmt::format("a scheduler is loaded already ({}); unload it first", line_of(k_ops)));
+  if (set.scx_simple.empty() || access(set.scx_simple.c_str(), X_OK) != 0)
+    throw unavailable("give --scx-simple PROGRAM (scripts/deps.sh scx-simple makes it)");
+  if (access(TACTUS_PIN_DIR "/tactus_stats", F_OK) == 0) tactus_command({"unload"}, false);  // left-overs
+
+  try {
+    return compare(set);
+  } catch (...) {
+    progress("");
+    show_log();
+    throw;
+  }
 }
 
 const registration kernel{"kernel", "time in the scheduler's BPF programs against scx_simple; needs a VM, see bench/kernel_vm.sh",
