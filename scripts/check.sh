@@ -109,9 +109,9 @@ for stage in "${stages[@]}"; do
       if [ $full = 1 ]; then
         say "VM tests: all on every kernel"; run vm "$build" -L vm
       else
-        say "VM tests on the newest kernel"; run vm-latest "$build" -L vm -L kernel-latest
+        say "VM tests on the newest kernel"; run vm-latest "$build" -L vm -L kernel-latest -LE full
         say "VM smoke tests and reloads on the other kernels"
-        run vm-others "$build" -L vm -L 'smoke|reloads' -LE kernel-latest
+        run vm-others "$build" -L vm -L 'smoke|reloads' -LE 'kernel-latest|full'
       fi ;;
     *) echo "check.sh: no stage '$stage'; see --help" >&2; exit 2 ;;
   esac

@@ -35,7 +35,7 @@ void look(guarded_mask& m) {
   if (m.sequence.load(std::memory_order_seq_cst) != before) return;
   m.looks.fetch_add(1, std::memory_order_relaxed);
   if (!(cpus >> cpu & 1)) {
-    m.violations.fetch_add(1);
+    if (!m.violations.fetch_add(1)) note("worker on CPU %d with mask %llx in force", cpu, static_cast<unsigned long long>(cpus));
     m.bad_cpu = cpu;
   }
 }
@@ -140,6 +140,7 @@ void change_cpuset(maps& m, crowd& workers, std::mt19937& random, unsigned chang
     if (n % 3 == 0) point_rows(m, random, places);
     sleep_ns(15'000'000);
   }
+  for (guarded_mask& g : workers.masks) g.sequence.fetch_add(1);  // from here on everything is allowed
   write_file("/sys/fs/cgroup/cgroup.procs", std::to_string(getpid()));
   rmdir(group.c_str());
 }

@@ -86,11 +86,11 @@ class run_of_tasks {
       tids_[i].wait(0);
       pool_.adopt(tids_[i], i);
     }
-    // Task after task until told to stop, but never fewer than all; then the rest at full speed.
+    // Slow enough that tasks are there through all that follows; in the end the rest at full speed.
     feeder_ = std::thread([this] {
       for (unsigned task = 0; task < k_tasks; ++task) {
         queue_.push(task);
-        if (task % 64 == 0 && !hurry) sleep_ns(4'000'000);
+        if (task % 64 == 0 && !hurry) sleep_ns(30'000'000);
       }
       queue_.close();
     });

@@ -20,6 +20,7 @@ int test_fairness(const arguments&);      // rule 6: shares of CPU time
 int test_hostile_pages(const arguments&); // rule 6: random pages, domain counters
 int test_ring(const arguments&);          // 20,000 completions per second
 int test_small_ring(const arguments&);    // losses are counted
+int test_agent(const arguments&);         // rules 3 and 7 with tactusd: see agent.cpp
 int run_load(const arguments&);           // a load for scripts
 int run_pulse(const arguments&);          // a managed pool that pulses, for scripts
 int set_abi(const arguments&);            // writes an ABI version into the pinned maps

@@ -25,6 +25,7 @@ constexpr command k_commands[] = {
     {"hostile-pages", tactus::vmtest::test_hostile_pages, "rule 6: random bytes in the shared pages"},
     {"ring", tactus::vmtest::test_ring, "20,000 completions per second, none lost"},
     {"small-ring", tactus::vmtest::test_small_ring, "losses of a small ring are counted (load with --ring-bytes 4096)"},
+    {"agent", tactus::vmtest::test_agent, "rules 3 and 7 with the real agent and a real pool"},
     {"load", tactus::vmtest::run_load, "FILE SECONDS: a load, its progress in FILE"},
     {"pulse", tactus::vmtest::run_pulse, "SECONDS: a managed pool that pulses"},
     {"abi", tactus::vmtest::set_abi, "VERSION: writes an ABI version into the pinned maps"},

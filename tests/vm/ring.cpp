@@ -2,6 +2,7 @@
 //
 // Completions on their way to the agent: 20,000 tasks per second and more, none lost; with a ring
 // that is small on purpose, what is lost is counted, by event and by task, and nothing else suffers.
+#include <algorithm>
 #include <memory>
 
 #include "kernel_tests.h"
@@ -25,11 +26,13 @@ class producers {
           sleep_ns(10'000'000);
           return;
         }
+        // What the emulator delayed is made up for in bits that fit the page, with a sleep between.
         if (!next_[i]) next_[i] = now_ns();
-        next_[i] += k_period_ns;
-        sleep_until(next_[i]);
-        for (unsigned n = 0; n < batch; ++n) record(pool_.page(i), k_slot, 1, 1'000);
-        finished.fetch_add(batch, std::memory_order_relaxed);
+        sleep_until(std::max(next_[i], now_ns() + 100'000));
+        unsigned n = 0;
+        for (; n < 5 * batch && next_[i] <= now_ns(); n += batch, next_[i] += k_period_ns)
+          for (unsigned k = 0; k < batch; ++k) record(pool_.page(i), k_slot, 1, 1'000);
+        finished.fetch_add(n, std::memory_order_relaxed);
       }));
       pool_.adopt(threads_.back()->tid(), i);
     }

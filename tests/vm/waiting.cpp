@@ -5,13 +5,20 @@
 //
 // Rows that mean harm: all to one CPU, hold for ever, random, torn, and heavy workers behind light
 // ones. A pulsing worker sleeps to a point in time and measures by how much it came late; a busy one
-// measures the gaps in its own running. The same load runs detached from the rows' reach (unmanaged
-// threads) in the same minutes: what it sees is the emulator's and the host's part, which is added
-// to the bound. An attempt that a hiccup of the host spoils is repeated, twice at most; a rule that
-// is broken is broken in each of them.
+// keeps the times in which it did not run.
+//
+// What the host does to an emulated CPU is told from what the scheduler does: beside an idle CPU by
+// the same load as unmanaged threads, out of the rows' reach, in the same seconds (their waits, half
+// as much again, are added to the bound); under saturation by a real-time thread on each CPU, whose
+// lateness is time in which that CPU stood still. (Beside an idle CPU such a thread would wake the
+// scheduler and hide a missing timer.) An attempt that a hiccup spoils is repeated, twice at most; a
+// rule that is broken is broken in each of them.
+#include <sched.h>
+
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <random>
 
 #include "kernel_tests.h"
@@ -29,8 +36,9 @@ constexpr unsigned k_attempts = 3;
 
 struct waits {
   std::vector<std::uint64_t> ns;
-  std::uint64_t p99() { return percentile(ns, 0.99); }
   std::uint64_t worst() { return percentile(ns, 1.0); }
+  // The emulator's part of a bound: the reference's wait and half as much again, or the allowance.
+  std::uint64_t part(double share) { return std::max(k_noise_allowance_ns, percentile(ns, share) * 3 / 2); }
 };
 
 double ms(std::uint64_t ns) { return static_cast<double>(ns) / 1e6; }
@@ -58,8 +66,8 @@ struct shape {
   unsigned slot;
 };
 
-// Runs the pulses, managed or not, and returns all their waits. `meanwhile` is called again and again.
-waits measure(maps& m, const std::vector<shape>& shapes, bool managed, std::uint64_t length_ns,
+// Runs the pulses, managed or not, and returns the waits of the first `counted` of them. `meanwhile` is called again and again.
+waits measure(maps& m, const std::vector<shape>& shapes, std::size_t counted, bool managed, std::uint64_t length_ns,
               const std::function<void()>& meanwhile) {
   test_pool pool(m, 4, static_cast<unsigned>(shapes.size()));
   std::vector<std::unique_ptr<pulse>> pulses;
@@ -69,7 +77,7 @@ waits measure(maps& m, const std::vector<shape>& shapes, bool managed, std::uint
     if (managed) pool.adopt(pulses.back()->tid(), i);
   }
   sleep_ns(100'000'000);
-  for (auto& p : pulses) p->counting = true;
+  for (std::size_t i = 0; i < counted; ++i) pulses[i]->counting = true;
   const std::uint64_t end = now_ns() + length_ns;
   while (now_ns() < end) {
     if (meanwhile) meanwhile();
@@ -85,57 +93,113 @@ waits measure(maps& m, const std::vector<shape>& shapes, bool managed, std::uint
 
 // One kind of harm: `rows` prepares it, `meanwhile` goes on with it.
 void beside_idle(maps& m, const char* what, const std::vector<shape>& shapes, const std::function<void()>& rows,
-                 const std::function<void()>& meanwhile = {}) {
+                 const std::function<void()>& meanwhile = {}, std::size_t counted = 99) {
   constexpr std::uint64_t k_length_ns = 1'500'000'000;
+  counted = std::min(counted, shapes.size());
   waits got, noise;
   bool held = false;
   for (unsigned attempt = 0; attempt < k_attempts && !held; ++attempt) {
     rows();
-    noise = measure(m, shapes, false, k_length_ns / 2, meanwhile);
-    got = measure(m, shapes, true, k_length_ns, meanwhile);
-    held = got.worst() <= k_bound_ns + std::max(noise.worst(), k_noise_allowance_ns);
-    note("%s, attempt %u: %zu wake-ups, wait p50 %.1f p99 %.1f worst %.1f ms (without rows: p99 %.1f worst %.1f)", what,
-         attempt + 1, got.ns.size(), ms(percentile(got.ns, 0.5)), ms(got.p99()), ms(got.worst()), ms(noise.p99()),
-         ms(noise.worst()));
+    const waits more = measure(m, shapes, counted, false, k_length_ns, meanwhile);
+    noise.ns.insert(noise.ns.end(), more.ns.begin(), more.ns.end());
+    got = measure(m, shapes, counted, true, k_length_ns, meanwhile);
+    held = got.worst() <= k_bound_ns + noise.part(1.0) && percentile(got.ns, 0.9) <= k_bound_ns + noise.part(0.9);
+    note("%s, attempt %u: %zu wake-ups, wait p50 %.1f p90 %.1f worst %.1f ms (unmanaged: p90 %.1f worst %.1f)", what, attempt + 1,
+         got.ns.size(), ms(percentile(got.ns, 0.5)), ms(percentile(got.ns, 0.9)), ms(got.worst()),
+         ms(percentile(noise.ns, 0.9)), ms(noise.worst()));
   }
-  expect(held, "%s: no wait beside an idle CPU above %.0f ms + %.1f ms for the emulator: %.1f ms", what, ms(k_bound_ns),
-         ms(std::max(noise.worst(), k_noise_allowance_ns)), ms(got.worst()));
-  expect(got.ns.size() > 40, "%s: enough wake-ups for a claim: %zu", what, got.ns.size());
+  expect(held, "%s: beside an idle CPU no wait above %.0f ms + %.1f ms for the emulator: %.1f ms (p90 %.1f + %.1f: %.1f)", what,
+         ms(k_bound_ns), ms(noise.part(1.0)), ms(got.worst()), ms(k_bound_ns), ms(noise.part(0.9)), ms(percentile(got.ns, 0.9)));
+  expect(got.ns.size() > 15 * counted, "%s: enough wake-ups for a claim: %zu", what, got.ns.size());
 }
 
-// A thread that never sleeps and keeps the longest time in which it did not run.
+struct span {
+  std::uint64_t begin, end;
+};
+
+// Times in which a CPU stood still, seen by a real-time thread on each that should run every 4 ms.
+class stall_meter {
+ public:
+  stall_meter() {
+    for (unsigned cpu = 0; cpu < nr_cpus(); ++cpu)
+      threads_.push_back(std::make_unique<looping_thread>(
+          [this] {
+            const std::uint64_t due = now_ns() + k_period_ns, late = sleep_until(due);
+            if (late < 1'000'000) return;
+            const std::lock_guard lock(mutex_);
+            stalls_.push_back({due - k_period_ns, due + late});
+          },
+          [cpu] {
+            cpu_set_t set;
+            CPU_ZERO(&set);
+            CPU_SET(cpu, &set);
+            sched_setaffinity(0, sizeof(set), &set);
+            become_realtime();
+          }));
+  }
+  // How much of a span no CPU can be blamed on the scheduler for: time in which any stood still.
+  std::uint64_t inside(const span& s) {
+    const std::lock_guard lock(mutex_);
+    std::sort(stalls_.begin(), stalls_.end(), [](const span& a, const span& b) { return a.begin < b.begin; });
+    std::uint64_t sum = 0, reached = s.begin;
+    for (const span& stall : stalls_) {
+      const std::uint64_t begin = std::max(reached, stall.begin), end = std::min(s.end, stall.end);
+      if (begin >= end) continue;
+      sum += end - begin;
+      reached = end;
+    }
+    return sum;
+  }
+
+ private:
+  static constexpr std::uint64_t k_period_ns = 4'000'000;
+  std::mutex mutex_;
+  std::vector<span> stalls_;
+  std::vector<std::unique_ptr<looping_thread>> threads_;
+};
+
+// A thread that never sleeps and keeps the times in which it did not run.
 class spinner {
  public:
   spinner() : thread_([this] {
       const std::uint64_t now = now_ns();
-      if (last_ && now - last_ > worst.load(std::memory_order_relaxed)) worst.store(now - last_, std::memory_order_relaxed);
+      if (last_ && now - last_ > 10'000'000) gaps.push_back({last_, now});
       last_ = now;
     }) {}
   int tid() const { return thread_.tid(); }
-  std::atomic<std::uint64_t> worst{0};
+  void stop() { thread_.stop(); }
+  std::vector<span> gaps;
 
  private:
   std::uint64_t last_ = 0;
   looping_thread thread_;
 };
 
-std::uint64_t longest_gap(maps& m, unsigned n, bool managed, std::uint64_t length_ns, const std::function<void()>& meanwhile) {
+struct longest { std::uint64_t seen = 0, less_stalls = 0; };
+
+longest longest_gap(maps& m, unsigned n, std::uint64_t length_ns, const std::function<void()>& meanwhile) {
+  stall_meter meter;
   test_pool pool(m, 5, n);
   std::vector<std::unique_ptr<spinner>> spinners;
   for (unsigned i = 0; i < n; ++i) {
     pool.set_tag(i, k_slot);
     spinners.push_back(std::make_unique<spinner>());
-    if (managed) pool.adopt(spinners.back()->tid(), i);
+    pool.adopt(spinners.back()->tid(), i);
   }
-  sleep_ns(300'000'000);
-  for (auto& s : spinners) s->worst = 0;
-  const std::uint64_t end = now_ns() + length_ns;
-  while (now_ns() < end) {
+  const std::uint64_t begin = now_ns() + 300'000'000;
+  while (now_ns() < begin + length_ns) {
     if (meanwhile) meanwhile();
     sleep_ns(20'000'000);
   }
-  std::uint64_t worst = 0;
-  for (auto& s : spinners) worst = std::max<std::uint64_t>(worst, s->worst);
+  longest worst;
+  for (auto& s : spinners) {
+    s->stop();
+    for (const span& gap : s->gaps) {
+      if (gap.begin < begin) continue;
+      worst.seen = std::max(worst.seen, gap.end - gap.begin);
+      worst.less_stalls = std::max(worst.less_stalls, gap.end - gap.begin - meter.inside(gap));
+    }
+  }
   return worst;
 }
 
@@ -144,18 +208,18 @@ void saturated(maps& m, const char* what, unsigned per_cpu, const std::function<
   constexpr std::uint64_t k_length_ns = 1'500'000'000;
   const unsigned n = per_cpu * nr_cpus();
   // A slice ends on a tick, so the slice in force is up to one tick longer than the row's.
-  const std::uint64_t bound = 2 * (per_cpu + 1) * (k_slice_ns + k_tick_ns);
-  std::uint64_t got = 0, noise = 0;
+  const std::uint64_t bound = 2 * per_cpu * (k_slice_ns + k_tick_ns);
+  longest got;
   bool held = false;
   for (unsigned attempt = 0; attempt < k_attempts && !held; ++attempt) {
     rows();
-    noise = longest_gap(m, n, false, k_length_ns / 2, meanwhile);
-    got = longest_gap(m, n, true, k_length_ns, meanwhile);
-    held = got <= bound + k_noise_allowance_ns;
-    note("%s, attempt %u: %u busy workers, longest wait %.1f ms (unmanaged: %.1f)", what, attempt + 1, n, ms(got), ms(noise));
+    got = longest_gap(m, n, k_length_ns, meanwhile);
+    held = got.less_stalls <= bound + k_noise_allowance_ns;
+    note("%s, attempt %u: %u busy workers, longest wait %.1f ms, %.1f ms less what the host stood still", what, attempt + 1, n,
+         ms(got.seen), ms(got.less_stalls));
   }
   expect(held, "%s: saturated, no wait above %.0f ms + %.0f ms for the emulator: %.1f ms", what, ms(bound),
-         ms(k_noise_allowance_ns), ms(got));
+         ms(k_noise_allowance_ns), ms(got.less_stalls));
 }
 
 distribution random_distribution(std::mt19937& random, unsigned places) {
@@ -203,7 +267,7 @@ int test_waiting(const arguments&) {
   beside_idle(m, "all to CPU 0, six workers", many, set(distribution::all_on(0)));
   beside_idle(m, "hold for ever, one worker", {lone}, set(distribution::hold()));
   const tactus_stats held = m.stats();
-  expect(held.wake_held - before.wake_held > 40, "holding was tried: %llu times", held.wake_held - before.wake_held);
+  expect(held.wake_held - before.wake_held > 30, "holding was tried: %llu times", held.wake_held - before.wake_held);
   beside_idle(m, "hold for ever, six workers", many, set(distribution::hold()));
   // A worker that runs long has the largest virtual time: light ones that come all the time stand
   // before it in every queue.
@@ -212,7 +276,7 @@ int test_waiting(const arguments&) {
                {5'000'000, 100'000, k_light_slot}, {6'000'000, 100'000, k_light_slot}, {7'000'000, 100'000, k_light_slot},
                {8'000'000, 100'000, k_light_slot}, {5'500'000, 100'000, k_light_slot}, {6'500'000, 100'000, k_light_slot},
                {7'500'000, 100'000, k_light_slot}, {8'500'000, 100'000, k_light_slot}},
-              set(distribution::hold()));
+              set(distribution::hold()), {}, 1);
   beside_idle(m, "random rows", many, [] {}, [&] { m.set_rows(k_slot, random_distribution(random, places)); });
   {
     const tactus_stats untorn = m.stats();
