@@ -226,8 +226,8 @@ int main(int argc, char** argv) {
       return k_ok;
     }
     if (!o.write_model.empty()) {
-      ::umask(022);  // everybody may start from it
       tactus::learn::learner_set(c.learner).save(o.write_model);
+      ::chmod(o.write_model.c_str(), 0644);  // everybody may start from it
       return k_ok;
     }
     if (!peer_checks_supported()) {
