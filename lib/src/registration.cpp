@@ -174,13 +174,18 @@ void registration::run() noexcept {
       }
       file socket(connect_agent());
       if (socket.get() >= 0) wait = session(socket.get());
-      if (registered_.exchange(false, std::memory_order_acq_rel)) retry = k_first_retry;
+      if (registered_.exchange(false, std::memory_order_acq_rel)) {
+        retry = k_first_retry;
+        was_registered_ = true;
+      }
       leave_pages();
     } catch (const std::exception& e) {  // out of memory: later
       registered_.store(false, std::memory_order_release);
     }
     if (!pause_for(wait == ms{0} ? retry : wait)) return;
-    retry = std::min(retry * 2, k_last_retry);
+    // An agent that was here comes back soon, and its rows should be in use
+    // within a second.
+    retry = std::min(retry * 2, was_registered_ ? k_last_retry_again : k_last_retry);
   }
 }
 

@@ -39,7 +39,7 @@ class registration {
 
  private:
   using ms = std::chrono::milliseconds;
-  static constexpr ms k_first_retry{100}, k_last_retry{5000}, k_answer_limit{5000}, k_tick{1000};
+  static constexpr ms k_first_retry{100}, k_last_retry{5000}, k_last_retry_again{400}, k_answer_limit{5000}, k_tick{1000};
   static constexpr ms k_never{-1};
 
   void run() noexcept;
@@ -64,6 +64,7 @@ class registration {
   std::atomic<bool> registered_{false};
   unsigned classes_sent_ = 1;  // class 0 is never sent
   bool pages_mapped_ = false;
+  bool was_registered_ = false;
   std::uint64_t seen_difference_ = 0;
   mutable std::mutex lock_;
   registration_status status_;
