@@ -66,11 +66,14 @@ void suit_of_rows(const tactus_row* rows, unsigned bank, unsigned slot, const fl
     const double weight = seen > 0 ? visits[s] : 1;
     tactus_row row;
     if (weight <= 0 || !read_row(&rows[tactus_row_index(bank, slot, s)], row)) continue;
-    const double hold = TACTUS_CDF_ONE - row.cdf[TACTUS_MAX_PLACES - 1];
+    double most = 0;
+    std::array<double, TACTUS_MAX_PLACES> mass{};
     for (unsigned p = 0; p < nr_places; p++) {
-      const double take = row.cdf[p] - (p != 0 ? row.cdf[p - 1] : 0);
-      if (take > 0) sum[p] += weight * take / (take + hold);
+      mass[p] = std::max(0, row.cdf[p] - (p != 0 ? row.cdf[p - 1] : 0));
+      most = std::max(most, mass[p]);
     }
+    if (most <= 0) continue;  // always held: says nothing of places
+    for (unsigned p = 0; p < nr_places; p++) sum[p] += weight * mass[p] / most;
     all += weight;
   }
   for (unsigned p = 0; p < nr_places; p++) {

@@ -25,9 +25,9 @@ bool read_row(const tactus_row* from, tactus_row& out);
 // Uniform over the places, no hold, confidence 1: the arm `random` of a comparison.
 tactus_row uniform_row(unsigned nr_places);
 
-// For a class of a route table: the probability, 0..255, with which the rows of (bank, slot) would
-// take a task on a free CPU of each place, against holding; averaged over the situations with the
-// weights given (all equal where all are 0). out[places].
+// For a class of a route table: how likely the rows of (bank, slot) choose each place, 0..255 of the
+// likeliest one; averaged over the situations with the weights given (all equal where all are 0).
+// Not against holding: a place that a row avoids has no mass, and so little to hold against.
 void suit_of_rows(const tactus_row* rows, unsigned bank, unsigned slot, const float* visits, unsigned nr_places,
                   std::uint8_t* out);
 

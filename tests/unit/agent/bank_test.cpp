@@ -95,10 +95,10 @@ TEST_CASE("a uniform row gives each place the same mass and hold none") {
   }
 }
 
-TEST_CASE("suit is the probability to take against holding, averaged over the situations seen") {
+TEST_CASE("suit is the probability of a place against the likeliest one, averaged over the situations seen") {
   std::vector<tactus_row> rows(TACTUS_NR_ROWS);
-  tactus_row row{};  // place 0: 0.25, place 1: 0.25, hold 0.5
-  row.cdf[0] = 16384;
+  tactus_row row{};  // place 0: 0.1, place 1: 0.4, hold 0.5
+  row.cdf[0] = 6553;
   for (unsigned p = 1; p < TACTUS_MAX_PLACES; p++) row.cdf[p] = 32768;
   tactus_row none = uniform_row(2);
   for (unsigned s = 0; s < TACTUS_NR_SITUATIONS; s++) {
@@ -108,11 +108,12 @@ TEST_CASE("suit is the probability to take against holding, averaged over the si
   std::uint8_t suit[2];
   visits[9] = 3;
   suit_of_rows(rows.data(), 1, 5, visits, 2, suit);
-  CHECK(suit[0] == 85);  // 0.25 / 0.75
-  CHECK(suit[1] == 85);
-  visits[10] = 3;  // there nothing holds: 1
+  CHECK(suit[0] == 64);  // a quarter
+  CHECK(suit[1] == 255);
+  visits[10] = 3;  // there both are alike
   suit_of_rows(rows.data(), 1, 5, visits, 2, suit);
-  CHECK(suit[0] == 170);
+  CHECK(suit[0] == 159);
+  CHECK(suit[1] == 255);
   suit_of_rows(rows.data(), 0, 5, visits, 2, suit);  // nothing written there
   CHECK(suit[0] == 0);
 }

@@ -132,8 +132,8 @@ struct tactus_msg_refused {
 /*
  * The route table: rows of the pool's own classes, kept up to date by the
  * agent, read by workers to prefer tasks that suit the place they are on.
- * suit[c][p] is the probability, 0..255, with which the policy would take a
- * task of local class c on a free CPU of place p (against holding), averaged over
+ * suit[c][p] says how likely the policy chooses place p for a task of local class
+ * c, 0..255 of the likeliest place, averaged over
  * the situations seen. Sequence is odd while the agent writes; 0 = no policy.
  */
 struct tactus_route_table {
