@@ -4,7 +4,8 @@
 # Does not decide which tests run when; that is scripts/check.sh, by label.
 #
 # Labels: `native` runs on the host, also under sanitizers; `vm` boots a VM and runs alone, with one
-# of `smoke`, `reloads`, `rules` and one of `kernel-6.16`, `kernel-6.18`, `kernel-latest`.
+# of `smoke`, `reloads`, `rules`, `full` (only in make check-full) and one of `kernel-6.16`,
+# `kernel-6.18`, `kernel-latest`.
 # Exit code 77 of a test means skipped, with the reason on its output.
 
 set(tactus_test_environment
