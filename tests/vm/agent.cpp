@@ -246,7 +246,7 @@ int test_agent(const arguments&) {
   child agent = start_agent();
   const std::uint64_t begin = now_ns();
   struct stat info;
-  while (stat(TACTUS_SOCKET, &info) && now_ns() - begin < 30'000'000'000) sleep_ns(20'000'000);
+  while (stat(TACTUS_SOCKET, &info) && now_ns() - begin < 60'000'000'000) sleep_ns(20'000'000);
   if (!expect(stat(TACTUS_SOCKET, &info) == 0, "the agent listens after %.0f ms", ms(now_ns() - begin))) {
     run("tail -n 20 /tmp/tactusd.log");
     return finish();
