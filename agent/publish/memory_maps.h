@@ -8,6 +8,7 @@
 
 #include "agent/publish/scheduler_maps.h"
 
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -59,7 +60,7 @@ class memory_maps final : public scheduler_maps {
   mutable std::mutex mutex_;
   std::vector<stored_worker> workers_;
   std::deque<std::vector<char>> events_;
-  bool replaced_ = false;
+  std::atomic<bool> replaced_{false};
   int fail_rc_ = 0;
   unsigned fail_from_ = 0;
 };

@@ -202,7 +202,10 @@ bool publisher::step(std::uint64_t now) {
   unsigned active = 0;
   for (unsigned s = 0; s < TACTUS_MAX_SLOTS; s++) {
     const stamp wanted{slots[s].tenancy, mode};
-    if (stamps_[spare][s].tenancy != wanted.tenancy && stamps_[1 - spare][s].tenancy != wanted.tenancy) inputs_.forget_slot(s);
+    if (stamps_[spare][s].tenancy != wanted.tenancy && stamps_[1 - spare][s].tenancy != wanted.tenancy) {
+      const std::lock_guard lock(mutex_);
+      inputs_.forget_slot(s);
+    }
     if (!slots[s].taken || slots[s].users == 0) continue;
     const bool lately = (*seen_)[s].last_event_ns != 0 && now - std::min(now, (*seen_)[s].last_event_ns) < k_active_ns;
     const __u16 in_use = __atomic_load_n(&maps_->classes()[spare * TACTUS_MAX_SLOTS + s].in_use, __ATOMIC_RELAXED);
@@ -211,7 +214,10 @@ bool publisher::step(std::uint64_t now) {
     request.wanted[s] = lately || stale;
     active += (s != 0 || stale) && request.wanted[s];
   }
-  figures_.active_classes = active;
+  {
+    const std::lock_guard lock(mutex_);
+    figures_.active_classes = active;
+  }
   const bool mode_pending = applied_mode_.load() != static_cast<int>(mode);
   if (active == 0 && !mode_pending) {
     rest(slots, spare);

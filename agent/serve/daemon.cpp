@@ -106,8 +106,7 @@ void agent_daemon::start() {
 }
 
 void agent_daemon::stop() {
-  if (started_ns_ == 0) return;
-  started_ns_ = 0;
+  if (started_ns_.exchange(0) == 0) return;
   control_.stop();
   detach("the agent ends");
   registry_.stop();
@@ -184,6 +183,7 @@ void agent_daemon::follow_scheduler(std::uint64_t now) {
     if (const std::uint64_t g = __atomic_load_n(&maps_->control()->generation, __ATOMIC_ACQUIRE); g != generation_) {
       if (!same_topology()) return detach("the machine's CPUs changed");
       log_info("the scheduler was loaded again, generation {}; registrations live on", g);
+      const std::lock_guard lock(mutex_);
       generation_ = g;
     }
     return;

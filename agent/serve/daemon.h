@@ -23,6 +23,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -88,9 +89,10 @@ class agent_daemon {
   heartbeat heart_;
   std::uint64_t generation_ = 0;
 
-  std::uint64_t started_ns_ = 0, last_look_ns_ = 0, last_checkpoint_ns_ = 0, last_second_ns_ = 0, last_pin_look_ns_ = 0, last_memory_ns_ = 0;
+  std::atomic<std::uint64_t> started_ns_{0};
+  std::uint64_t last_look_ns_ = 0, last_checkpoint_ns_ = 0, last_second_ns_ = 0, last_pin_look_ns_ = 0, last_memory_ns_ = 0;
   std::uint64_t rights_since_ns_ = 0;
-  std::uint64_t checkpoints_written_ = 0;
+  std::atomic<std::uint64_t> checkpoints_written_{0};
   std::string said_;  // the last message about waiting, said once
   std::string loaded_from_ = "clone";
   double memory_mib_ = 0;

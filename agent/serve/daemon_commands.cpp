@@ -172,7 +172,7 @@ json agent_daemon::status() {
           {"events", event_json},
           {"heartbeat", {{"beats", heart_.beats()}, {"wedged", heart_.wedged()}}},
           {"registration", {{"connections", reg.connections}, {"registered", reg.registered}, {"refused", reg.refused}}},
-          {"checkpoints_written", checkpoints_written_},
+          {"checkpoints_written", checkpoints_written_.load()},
           {"budget",
            {{"cpu_share", budget_.share()},
             {"cpu_used", budget_.used()},

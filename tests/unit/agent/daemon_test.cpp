@@ -31,7 +31,7 @@ struct fixture {
   std::string folder;
   config c;
   std::shared_ptr<memory_maps> maps;
-  bool loaded = true;
+  std::atomic<bool> loaded{true};
   std::unique_ptr<agent_daemon> agent;
   std::thread main_loop;
   std::atomic<bool> ended{false};
