@@ -264,6 +264,8 @@ worker* pool_core::claim_idle(bool spare) noexcept {
 }
 
 void pool_core::hand_over(worker& w, task* t, std::uint64_t next_tag) noexcept {
+  if (t && tactus_tag_priority(next_tag) >= k_first_urgent && w.index < 64)
+    urgent_slots_.fetch_or(1ull << w.index, std::memory_order_relaxed);
   w.slot.store(t, std::memory_order_release);
   __atomic_store_n(&w.tags.offered()->next_tag, next_tag, __ATOMIC_RELAXED);
   w.delivered.store(true, std::memory_order_seq_cst);

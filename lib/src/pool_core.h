@@ -129,6 +129,9 @@ class pool_core {
   bool drops_tasks() const noexcept { return drops_tasks_.load(std::memory_order_relaxed); }
 
   alignas(64) std::atomic<std::uint64_t> ready_{0};  // bit c: inboxes[c] is not empty
+  // Bit i: workers[i].slot was given an urgent task and may still have it. A hint: a running worker
+  // looks there between two tasks, since the one that was woken may wait long for a CPU.
+  std::atomic<std::uint64_t> urgent_slots_{0};
   alignas(64) std::atomic<std::uint32_t> nr_idle_{0};  // workers, not spares
   std::atomic<std::uint32_t> searching_{0};
   std::atomic<std::uint32_t> nr_idle_spares_{0};

@@ -141,6 +141,8 @@ void worker::help(const wait_condition& condition) {
 }
 
 task* worker::next_task(unsigned lowest) {
+  if (core->urgent_slots_.load(std::memory_order_relaxed)) [[unlikely]]
+    if (task* t = take_urgent_slot(lowest)) return t;
   unsigned own = levels.load(std::memory_order_relaxed) >> lowest << lowest;
   std::uint64_t ready = core->ready_.load(std::memory_order_acquire);
   if (ready && lowest) ready &= core->classes_from(lowest);
@@ -260,17 +262,34 @@ task* worker::steal(unsigned lowest, bool slots) {
       }
       rest &= ~(1u << priority);
     }
-    if (!slots || !victim.slot.load(std::memory_order_relaxed)) continue;
-    // Left for a worker that has not started yet. Its next_tag says what it is
-    // (a guess: it may change under us, and then this is one odd choice).
-    const std::uint64_t tag = __atomic_load_n(&victim.tags.offered()->next_tag, __ATOMIC_RELAXED);
-    if (tactus_tag_priority(tag) < lowest) continue;
-    const tactus_route_table* table = core->routes.load(std::memory_order_acquire);
-    if (table && unsuited_classes(*table, 1ull << tactus_tag_class(tag), sched_getcpu())) continue;
-    if (task* t = victim.slot.exchange(nullptr, std::memory_order_acq_rel)) {
-      bump(nr_stolen);
-      return t;
+    if (!slots) continue;
+    if (task* t = steal_slot(victim, lowest)) return t;
+  }
+  return nullptr;
+}
+
+// Left for a worker that has not started yet. Its next_tag says what it is
+// (a guess: it may change under us, and then this is one odd choice).
+task* worker::steal_slot(worker& victim, unsigned lowest) {
+  if (!victim.slot.load(std::memory_order_relaxed)) return nullptr;
+  const std::uint64_t tag = __atomic_load_n(&victim.tags.offered()->next_tag, __ATOMIC_RELAXED);
+  if (tactus_tag_priority(tag) < lowest) return nullptr;
+  const tactus_route_table* table = core->routes.load(std::memory_order_acquire);
+  if (table && unsuited_classes(*table, 1ull << tactus_tag_class(tag), sched_getcpu())) return nullptr;
+  task* t = victim.slot.exchange(nullptr, std::memory_order_acq_rel);
+  if (t) bump(nr_stolen);
+  return t;
+}
+
+// The bit is cleared first: who fills the slot again sets it again, and before the slot.
+task* worker::take_urgent_slot(unsigned lowest) {
+  for (std::uint64_t rest = core->urgent_slots_.load(std::memory_order_relaxed); rest; rest &= rest - 1) {
+    worker& victim = core->workers[static_cast<unsigned>(std::countr_zero(rest))];
+    if (!victim.slot.load(std::memory_order_relaxed)) {
+      core->urgent_slots_.fetch_and(~(rest & -rest), std::memory_order_relaxed);
+      continue;
     }
+    if (task* t = steal_slot(victim, lowest)) return t;
   }
   return nullptr;
 }

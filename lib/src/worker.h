@@ -95,8 +95,11 @@ struct alignas(64) worker {
   task* next_task(unsigned lowest);
 
  private:
+  // An urgent task left for a worker that has not started yet, if it suits this place. Null: none.
+  task* take_urgent_slot(unsigned lowest);
   // A task of another worker's deques or slot.
   task* steal(unsigned lowest, bool slots);
+  task* steal_slot(worker& victim, unsigned lowest);
   // Looks around for a while; null when there seems to be nothing or when
   // `condition` is done. Then the worker still counts as searching (unless it is
   // a spare): sleep_idle() or stop_searching() must follow.

@@ -4,6 +4,14 @@
 #include <tactus/tactus.hpp>
 
 #include <doctest/doctest.h>
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <string>
 #include <thread>
 
 using namespace tactus;
@@ -120,4 +128,49 @@ TEST_CASE("a task submitted by a busy worker wakes a spare too") {
   urgent_ran = true;
   urgent_ran.notify_all();
   p.wait();
+}
+
+namespace {
+std::atomic<bool> stuck_may_go{false};
+void get_stuck(int) {
+  while (!stuck_may_go) usleep(1000);
+}
+}  // namespace
+
+TEST_CASE("a running worker takes an urgent task from a spare that gets no CPU") {
+  stuck_may_go = false;
+  struct sigaction stuck{}, before{};
+  stuck.sa_handler = get_stuck;
+  REQUIRE(sigaction(SIGUSR1, &stuck, &before) == 0);
+  {
+    pool_options o;
+    o.workers = 1;
+    o.spares = 1;
+    o.name = "lame";
+    o.register_with_agent = false;
+    o.outside_threads_help = false;
+    pool p(o);
+    while (p.stats().parked < 2) std::this_thread::yield();
+    pid_t spare = 0;
+    for (auto const& entry : std::filesystem::directory_iterator("/proc/self/task")) {
+      std::ifstream file(entry.path() / "comm");
+      std::string name;
+      std::getline(file, name);
+      if (name == "lame/s0") spare = std::stoi(entry.path().filename());
+    }
+    REQUIRE(spare != 0);
+    REQUIRE(tgkill(getpid(), spare, SIGUSR1) == 0);  // as if it never got a CPU
+    task_class batch("batch", {.priority = 0}), urgent("urgent", {.priority = 3});
+    std::atomic<bool> stop{false};
+    std::function<void()> more = [&] {
+      std::this_thread::sleep_for(200us);
+      if (!stop) p.detach(batch, [&] { more(); });
+    };
+    p.detach(batch, [&] { more(); });
+    for (int i = 0; i < 5; ++i) CHECK(p.submit(urgent, [] { return 1; }).wait_for(10s));
+    stuck_may_go = true;
+    stop = true;
+    p.wait();
+  }
+  sigaction(SIGUSR1, &before, nullptr);
 }
