@@ -67,7 +67,7 @@ seconds_of() { printf '%d.%02d' $(($1 / 1000000)) $(($1 / 10000 % 100)); }
 
 # CPU time of the agent, all its threads, in clock ticks; fields 14 and 15 of stat, counted after the name.
 agent_ticks() {
-  local stat; read -r stat <"/proc/$agent_pid/stat" || { echo 0; return; }
+  local stat; { read -r stat <"/proc/$agent_pid/stat"; } 2>/dev/null || { echo 0; return; }
   # shellcheck disable=SC2086  # split into fields
   set -- ${stat##*) }
   echo $((${12} + ${13}))
@@ -175,6 +175,8 @@ status_to "$out/learn/end.status.json"
 count=$(($(completions "$out/learn/end.status.json") - start))
 learn_us=$(($(elapsed_us) - learn_begin)) learn_ticks=$(($(agent_ticks) - ticks_begin))
 { echo "completions=$count"; echo "seconds=$(seconds_of $learn_us)"; echo "ended_by=$ended_by"; } >"$out/learning.facts"
+kill -0 "$agent_pid" 2>/dev/null || die "tactusd ended while learning"
+[ "$count" -gt 0 ] || die "nothing was learned: the agent saw no completion (is the pool registered? see learn/end.status.json)"
 say "learned from $count completions; now measuring"
 
 # --- measuring ----------------------------------------------------------------------------------
@@ -193,6 +195,7 @@ for order in "${rounds[@]}"; do
     measure "$slot_seconds" "$round-$arm" "$name.json"
     { echo "at_seconds=$(seconds_of "$at")"
       echo "seconds=$(seconds_of $(($(elapsed_us) - at)))"
+      echo "asked_seconds=$slot_seconds"
       echo "scheduler_before=$state_before"
       echo "scheduler_after=$(<"$state_file")"
       echo "agent_ticks_before=$ticks_before"

@@ -42,6 +42,9 @@ def slot_faults(arm, slot):
     before, after = slot["before"], slot["after"]
     if before and after and before["updates"] is not None and before["updates"] != after["updates"]:
         faults.append(f"the learner moved ({before['updates']} to {after['updates']} updates)")
+    asked, took = slot["facts"].get("asked_seconds"), dig(slot["frame"], "seconds")
+    if asked and took and took > 1.5 * asked:
+        faults.append(f"the slot took {took:.1f} s instead of {asked:g}: the whole machine stood still")
     wrong = sum(figures.get("wrong", 0) for figures in (dig(slot["frame"], "classes") or {}).values())
     if wrong:
         faults.append(f"{wrong} tasks gave a wrong result")

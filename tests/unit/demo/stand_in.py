@@ -75,7 +75,8 @@ def frame():
                 sys.exit("broken on purpose")
         if now["learning"]:
             change(completions=now["completions"] + PER_WINDOW)
-        print(json.dumps(made_up.frame("eevdf" if state == "disabled" else now["mode"], generator)), flush=True)
+        figures = made_up.frame("eevdf" if state == "disabled" else now["mode"], generator)
+        print(json.dumps({**figures, "seconds": float(words[1])}), flush=True)
 
 
 if __name__ == "__main__":

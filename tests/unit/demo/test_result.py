@@ -73,6 +73,10 @@ class Result(unittest.TestCase):
         self.assertEqual(self.assemble()["faults"], ["round 1 eevdf: scheduler was enabled before the slot",
                                                      "round 3 learned: scheduler was disabled after the slot"])
 
+    def test_a_slot_in_which_the_machine_stood_still_is_a_fault(self):
+        made_up.facts(self.out / "slots/06-learned.facts", seconds=4.1, asked_seconds=2.5, scheduler_before="enabled", scheduler_after="enabled")
+        self.assertEqual(self.assemble()["faults"], ["round 6 learned: the slot took 4.0 s instead of 2.5: the whole machine stood still"])
+
     def test_wrong_results_of_tasks_are_a_fault(self):
         self.edit("slots/04-eevdf.json", lambda frame: frame["classes"]["path"].update(wrong=2))
         self.assertEqual(self.assemble()["faults"], ["round 4 eevdf: 2 tasks gave a wrong result"])
