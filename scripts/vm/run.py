@@ -197,7 +197,7 @@ def host_tsc_khz():
     """
     if os.uname().machine != "x86_64":
         return 0
-    code = bytes.fromhex("0f3148c1e22048 09d0c3")  # rdtsc; shl rdx,32; or rax,rdx; ret
+    code = bytes.fromhex("0f3148c1e2204809d0c3")  # rdtsc; shl rdx,32; or rax,rdx; ret
     try:
         page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     except OSError:
