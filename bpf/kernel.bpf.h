@@ -132,6 +132,14 @@ static __always_inline void kernel_set_vtime(struct task_struct *p, u64 vtime)
 		p->scx.dsq_vtime = vtime;
 }
 
+static __always_inline void kernel_set_slice(struct task_struct *p, u64 slice)
+{
+	if (bpf_ksym_exists(scx_bpf_task_set_slice))
+		scx_bpf_task_set_slice(p, slice);
+	else
+		p->scx.slice = slice;
+}
+
 #define kernel_dump(fmt, args...)                                                                  \
 	({                                                                                         \
 		static char ___fmt[] = fmt;                                                        \

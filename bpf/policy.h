@@ -39,6 +39,8 @@
 #define TACTUS_HOLD_LIMIT_NS 10000000ull  /* rule 2: 12 ms less the timer's slack */
 #define TACTUS_WAIT_LIMIT_NS 10000000ull  /* .. for a worker queued at a place beside an idle CPU */
 #define TACTUS_HOLD_QUEUE_PER_CPU 16u	  /* hold is illegal above this many waiting per CPU */
+#define TACTUS_LAG_KEPT_NS 80000000ull	  /* rule 6: how much a runnable task may be owed .. */
+#define TACTUS_LAG_LATE_NS 40000000ull	  /* .. and from when on any CPU takes it, whatever its row says */
 #define TACTUS_HEARTBEAT_LIMIT_NS 500000000ull
 #define TACTUS_EXPLORE_ONE 1024u	  /* unit of the explored share below the threshold */
 #define TACTUS_PRESENT_PER_WORKER 64	  /* weighted tasks present of a pool, per worker, at most */
@@ -300,6 +302,23 @@ TACTUS_FN __u64 tactus_vtime_floor(__u64 vtime, __u64 vtime_now)
 	__u64 floor = vtime_now - TACTUS_SLICE_DEFAULT_NS;
 
 	return tactus_before(vtime, floor) ? floor : vtime;
+}
+
+/*
+ * One that stayed runnable keeps what it is owed, or a crowded place would forget it slice by slice.
+ * The limit is for one that comes from a domain whose virtual time is far behind.
+ */
+TACTUS_FN __u64 tactus_vtime_keep(__u64 vtime, __u64 vtime_now)
+{
+	__u64 floor = vtime_now - TACTUS_LAG_KEPT_NS;
+
+	return tactus_before(vtime, floor) ? floor : vtime;
+}
+
+/* Owed so much that it goes first on any CPU that it may use. */
+TACTUS_FN bool tactus_lags(__u64 vtime, __u64 vtime_now)
+{
+	return tactus_before(vtime, vtime_now - TACTUS_LAG_LATE_NS);
 }
 
 /*

@@ -154,34 +154,65 @@ static __always_inline void arm_timer(u32 domain, u64 delay_ns)
 	}
 }
 
+/* The busy bound is for equal weights: a light task's turn comes later by as much as it is lighter. */
+static __always_inline u64 weighted_age(struct task_struct *p, u64 age)
+{
+	u32 weight = p->scx.weight;
+
+	return weight && weight < 100 ? age * weight / 100 : age;
+}
+
+/* What the timer asks of a queue, and what it learns. */
+struct tactus_look {
+	u64 now;	/* in */
+	u64 idle_limit; /* in */
+	u64 vtime_now;	/* in: of the domain */
+	u64 busy_limit; /* in */
+	u64 oldest;	/* out: age of the one that has waited longest; 0: nobody waits */
+	bool late;	/* out: one has waited too long for its weight, or is owed too much */
+};
+
 /*
- * Look at the head of one queue. Past the bound: an idle CPU it may use is kicked.
- * Returns the head's age, 0 for an empty queue.
+ * Look at the first of one queue: the order is that of virtual time, so the one that
+ * waits longest need not be the head. For the first that is past its bound an idle CPU
+ * that it may use is kicked.
  */
-static __noinline u64 look_at_head(u64 queue, u64 now, u64 idle_limit)
+GLOBAL look_at_heads(u64 queue, struct tactus_look *look MEM)
 {
 	struct task_struct *p;
-	u64 age = 0;
+	u64 oldest = 0;
+	bool kicked = false, late = false;
+	int looked = 0;
 
+	bpf_rcu_read_lock();
 	bpf_for_each(scx_dsq, p, queue, 0) {
 		struct tactus_task *t = known(p);
+		u64 age;
 		s32 cpu;
 
-		if (!t)
+		if (!t || ++looked > PEEK_AT_MOST)
 			break;
-		age = now - t->waiting_since_ns;
+		age = look->now - t->waiting_since_ns;
 		if (age >> 63)
 			age = 1;
-		if (age >= idle_limit) {
+		if (age > oldest)
+			oldest = age;
+		if (tactus_lags(t->vtime, look->vtime_now) ||
+		    weighted_age(p, age) > look->busy_limit)
+			late = true;
+		if (age >= look->idle_limit && !kicked) {
+			kicked = true;
 			cpu = scx_bpf_pick_idle_cpu(p->cpus_ptr, 0);
 			if (cpu >= 0) {
 				scx_bpf_kick_cpu(cpu, K(scx_kick_flags, SCX_KICK_IDLE));
 				count(timer_kicks);
 			}
 		}
-		break;
 	}
-	return age;
+	bpf_rcu_read_unlock();
+	look->oldest = oldest;
+	look->late = late;
+	return 0;
 }
 
 static int domain_timer(void *map, u32 *key, struct tactus_timer *timer)
@@ -190,7 +221,8 @@ static int domain_timer(void *map, u32 *key, struct tactus_timer *timer)
 	struct tactus_domain *dom = domain_at(d);
 	struct tactus_depths *depth = depths();
 	struct tactus_control *control = bpf_map_lookup_elem(&tactus_control, &zero);
-	u64 now = bpf_ktime_get_ns(), idle_limit, busy_limit, oldest = 0, age, late = 0, delay;
+	u64 now = bpf_ktime_get_ns(), idle_limit, busy_limit, oldest = 0, late = 0, delay;
+	struct tactus_look look = {};
 	s32 waiting;
 	u32 i;
 
@@ -210,24 +242,29 @@ static int domain_timer(void *map, u32 *key, struct tactus_timer *timer)
 	waiting += scx_bpf_dsq_nr_queued(QUEUE_OTHERS(d));
 	busy_limit = tactus_queue_limit(waiting, dom->nr_cpus) * TACTUS_SLICE_DEFAULT_NS * 3 / 4;
 
-	bpf_rcu_read_lock();
+	look.now = now;
+	look.idle_limit = idle_limit;
+	look.busy_limit = busy_limit;
+	look.vtime_now = dom->vtime_now;
 	bpf_for(i, 0, nr_places) {
 		u32 k = i & (TACTUS_MAX_PLACES - 1);
 		struct tactus_place *place = place_at(k);
 
 		if (!place || place->domain != d || depth->depth[k] <= 0)
 			continue;
-		age = look_at_head(QUEUE_PLACE(k), now, idle_limit);
-		if (age > oldest)
-			oldest = age;
-		if (age > busy_limit)
+		look_at_heads(QUEUE_PLACE(k), &look);
+		if (look.oldest > oldest)
+			oldest = look.oldest;
+		if (look.late)
 			late |= 1ull << k;
 	}
-	age = dom->nr_held > 0 ? look_at_head(QUEUE_HELD(d), now, idle_limit) : 0;
-	bpf_rcu_read_unlock();
-	if (age > oldest)
-		oldest = age;
-	dom->late_held = age > busy_limit;
+	look.oldest = 0;
+	look.late = false;
+	if (dom->nr_held > 0)
+		look_at_heads(QUEUE_HELD(d), &look);
+	if (look.oldest > oldest)
+		oldest = look.oldest;
+	dom->late_held = look.late;
 	dom->late_places = late;
 	/* past the bound with every CPU busy there is no hurry: a CPU that falls idle looks itself */
 	delay = oldest < idle_limit ? idle_limit - oldest : idle_limit / 2;
@@ -245,6 +282,8 @@ struct tactus_here {
 	u32 place;
 	u32 domain;
 	u64 now;
+	u64 vtime_now; /* of the domain */
+	bool busy;     /* ages count by weight */
 };
 
 /* Key of the first task in a queue that may run on this CPU. */
@@ -268,7 +307,7 @@ GLOBAL peek(u64 queue, s32 cpu, u64 *key MEM)
 
 /*
  * Offer a waiting worker of a queue to this CPU: its row decides. With
- * min_age_ns, one that has waited that long is taken without asking.
+ * min_age_ns, one that has waited that long, or lags, is taken without asking.
  * Returns whether one was moved to this CPU.
  */
 GLOBAL offer(u64 queue, struct tactus_here *here MEM, u64 min_age_ns)
@@ -280,14 +319,19 @@ GLOBAL offer(u64 queue, struct tactus_here *here MEM, u64 min_age_ns)
 	bpf_for_each(scx_dsq, p, queue, 0) {
 		struct tactus_decided d = {};
 		struct tactus_task *t;
+		u64 age;
 
 		if (++looked > PEEK_AT_MOST)
 			break;
 		if (!bpf_cpumask_test_cpu(here->cpu, p->cpus_ptr))
 			continue;
 		t = known(p);
-		if (t && min_age_ns && (s64)(here->now - t->waiting_since_ns) < (s64)min_age_ns)
-			break;
+		age = t ? here->now - t->waiting_since_ns : 0;
+		if (here->busy)
+			age = weighted_age(p, age);
+		if (t && min_age_ns && (s64)age < (s64)min_age_ns &&
+		    !tactus_lags(t->vtime, here->vtime_now))
+			continue; /* one behind it may have waited longer */
 		d.moment = TACTUS_MOMENT_IDLE;
 		d.used = TACTUS_HOLD;
 		d.cpu = -1;

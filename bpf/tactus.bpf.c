@@ -100,7 +100,8 @@ static __always_inline void enqueue_unmanaged(struct task_struct *p, u64 enq_fla
 		kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), slice, enq_flags);
 		return;
 	}
-	vtime = tactus_vtime_floor(p->scx.dsq_vtime, dom->vtime_now);
+	vtime = wake ? tactus_vtime_floor(p->scx.dsq_vtime, dom->vtime_now)
+		     : tactus_vtime_keep(p->scx.dsq_vtime, dom->vtime_now);
 	if (bound) {
 		if (scx_bpf_test_and_clear_cpu_idle(cpu)) {
 			kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), slice, enq_flags);
@@ -149,7 +150,9 @@ void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
 	domain = c->domain;
 	action = t->pending;
 	t->pending = TACTUS_PENDING_NONE;
-	t->vtime = tactus_vtime_floor(t->vtime, dom->vtime_now);
+	t->vtime = (enq_flags & K(scx_enq_flags, SCX_ENQ_WAKEUP))
+			   ? tactus_vtime_floor(t->vtime, dom->vtime_now)
+			   : tactus_vtime_keep(t->vtime, dom->vtime_now);
 	if (is_bound(p)) {
 		/* one CPU: nothing to decide */
 		if (enq_flags & K(scx_enq_flags, SCX_ENQ_WAKEUP)) {
@@ -196,6 +199,24 @@ void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
 
 /* ---- a CPU is free --------------------------------------------------------- */
 
+/*
+ * What ran is still runnable and owed more than the best of those that wait: it
+ * goes on. It is in no queue yet, so the comparison of heads has not seen it.
+ */
+static __always_inline bool goes_on(struct task_struct *prev, s32 cpu, u64 best, u64 now)
+{
+	struct tactus_cpu_state *cs = cpu_state_at(cpu);
+	u32 weight;
+
+	if (!prev || !cs || !cs->start_ns || !(prev->scx.flags & K(scx_ent_flags, SCX_TASK_QUEUED)))
+		return false;
+	weight = prev->scx.weight ? prev->scx.weight : 100;
+	if (!tactus_before(cs->vtime + (now - cs->start_ns) * 100 / weight, best))
+		return false;
+	kernel_set_slice(prev, TACTUS_SLICE_DEFAULT_NS);
+	return true;
+}
+
 void BPF_STRUCT_OPS(tactus_dispatch, s32 cpu, struct task_struct *prev)
 {
 	struct tactus_cpu *c = cpu_at(cpu);
@@ -225,8 +246,13 @@ void BPF_STRUCT_OPS(tactus_dispatch, s32 cpu, struct task_struct *prev)
 	here.place = place;
 	here.domain = domain;
 	here.now = bpf_ktime_get_ns();
-	if ((dom->late_places || dom->late_held) && take_late(&here))
-		return;
+	here.vtime_now = dom->vtime_now;
+	if (dom->late_places || dom->late_held) {
+		here.busy = true;
+		if (take_late(&here))
+			return;
+		here.busy = false;
+	}
 	has_place = depth->depth[place] > 0 && peek(QUEUE_PLACE(place), cpu, &key_place);
 	has_held = dom->nr_held > 0 && peek(QUEUE_HELD(domain), cpu, &key_held);
 	has_bound = has_bound && peek(QUEUE_CPU(cpu), cpu, &key_bound);
@@ -260,6 +286,8 @@ void BPF_STRUCT_OPS(tactus_dispatch, s32 cpu, struct task_struct *prev)
 		}
 		if (!any)
 			break;
+		if (goes_on(prev, cpu, best, here.now))
+			return;
 		if (kernel_move_to_local(queue))
 			return;
 		if (queue == QUEUE_CPU(cpu))
