@@ -307,7 +307,8 @@ TEST_CASE("control: only the privileged change anything, nonsense is refused wit
   client c(f.c.socket);
   REQUIRE(c.register_pool(threads.tids()));
   CHECK(f.ask({{"cmd", "weights"}, {"class", "class1"}, {"weight", 4}})["classes"] == 1);
-  for (const auto& cls : f.status()["classes"]) {
+  const json s = f.status();
+  for (const auto& cls : s["classes"]) {
     if (cls["name"] == "class1") CHECK(cls["weight"] == 4);
   }
 }
