@@ -6,7 +6,7 @@
  * vmlinux.h), the agent, the library, the simulator and tests. They describe
  * memory that crosses a boundary (process to kernel, kernel to agent), so a
  * change of layout is a change of TACTUS_ABI_VERSION and an entry in
- * docs/abi.md. Everything a pool writes is untrusted for whoever reads it.
+ * docs/design.md. Everything a pool writes is untrusted for whoever reads it.
  */
 #ifndef TACTUS_ABI_TYPES_H
 #define TACTUS_ABI_TYPES_H
