@@ -75,7 +75,7 @@ std::vector<std::string> load_command(std::uint64_t seed) {
   return {"tactus-frame",    "--serve",  "--quiet",          "--seed",    std::to_string(seed),
           "--audio-period-ms", "20",     "--audio-streams",  "2",         "--audio-voices",  "1",
           "--frame-period-ms", "40",     "--physics-bodies", "32",        "--physics-tasks", "2",
-          "--path-side",     "16",       "--load-in-flight", "2",         "--load-think-ms", "10",
+          "--path-side",     "16",       "--load-streams", "2",         "--load-think-ms", "10",
           "--load-piece-kib", "8",       "--load-mib",       "1"};
 }
 

@@ -17,11 +17,35 @@ struct tactus_placement {
 	u64 now;      /* in */
 };
 
+/* 1 if any bit is set, without a branch: a loop of branches is too much for the verifier. */
+#define ANY_BIT(x) (((x) | -(x)) >> 63)
+
+/* The same for one place of a machine of more than 64 CPUs. */
+static __always_inline void see_place(struct task_struct *p, u32 nr, bool anywhere, const struct cpumask *idle,
+				      const struct cpumask *smt, struct tactus_view *v)
+{
+	u32 key = nr & (TACTUS_MAX_PLACES - 1);
+	struct tactus_place *place = place_at(key);
+	struct tactus_place_mask *pm = bpf_map_lookup_elem(&tactus_place_masks, &key);
+	struct bpf_cpumask *mask = pm ? pm->mask : NULL;
+	u64 bit = 1ull << key;
+
+	if (!place || !place->nr_cpus || !mask)
+		return;
+	if (!anywhere && !bpf_cpumask_intersects(cast_mask(mask), p->cpus_ptr))
+		return;
+	v->legal |= bit;
+	if (bpf_cpumask_intersects(cast_mask(mask), idle))
+		v->idle |= bit;
+	if (smt && bpf_cpumask_intersects(cast_mask(mask), smt))
+		v->idle_core |= bit;
+}
+
 /* Places with a CPU that the task may use, and of those the ones with an idle CPU. */
 GLOBAL see_machine(struct task_struct *p TASK, struct tactus_view *v MEM)
 {
 	const struct cpumask *idle, *smt;
-	u64 idle_word, smt_word, allowed_word;
+	u64 idle_word, smt_word, allowed_word, legal = 0, idle_places = 0, idle_cores = 0;
 	bool anywhere, small = nr_cpus <= 64;
 	u32 i;
 
@@ -35,44 +59,65 @@ GLOBAL see_machine(struct task_struct *p TASK, struct tactus_view *v MEM)
 	smt_word = smt ? smt->bits[0] : idle_word;
 	allowed_word = anywhere ? ~0ull : p->cpus_ptr->bits[0];
 
-	bpf_for(i, 0, nr_places) {
-		struct tactus_place *place = place_at(i);
-		struct tactus_place_mask *pm;
-		struct bpf_cpumask *mask;
-		u32 key = i & (TACTUS_MAX_PLACES - 1);
-		u64 bit = 1ull << key;
+	if (small) {
+		tactus_for(i, nr_places) {
+			struct tactus_place *place = place_at(i);
+			u32 k = i & (TACTUS_MAX_PLACES - 1);
+			u64 mine;
 
-		if (!place || !place->nr_cpus)
-			continue;
-		if (small) {
-			u64 mine = place->cpus[0] & allowed_word;
-
-			if (!mine)
-				continue;
-			v->legal |= bit;
-			if (mine & idle_word)
-				v->idle |= bit;
-			if (mine & smt_word)
-				v->idle_core |= bit;
-			continue;
+			if (!place)
+				break;
+			mine = place->cpus[0] & allowed_word;
+			legal |= ANY_BIT(mine) << k;
+			idle_places |= ANY_BIT(mine & idle_word) << k;
+			idle_cores |= ANY_BIT(mine & smt_word) << k;
 		}
-		pm = bpf_map_lookup_elem(&tactus_place_masks, &key);
-		mask = pm ? pm->mask : NULL;
-		if (!mask)
-			continue;
-		if (!anywhere && !bpf_cpumask_intersects(cast_mask(mask), p->cpus_ptr))
-			continue;
-		v->legal |= bit;
-		if (bpf_cpumask_intersects(cast_mask(mask), idle))
-			v->idle |= bit;
-		if (smt && bpf_cpumask_intersects(cast_mask(mask), smt))
-			v->idle_core |= bit;
+		v->legal = legal;
+		v->idle = idle_places;
+		v->idle_core = idle_cores;
+	} else {
+		bpf_for(i, 0, nr_places)
+			see_place(p, i, anywhere, idle, smt, v);
 	}
 	if (smt)
 		scx_bpf_put_idle_cpumask(smt);
 	else
 		v->idle_core = v->idle;
 	scx_bpf_put_idle_cpumask(idle);
+	return 0;
+}
+
+/* Key of what runs on a CPU, as if it waited now. */
+static __always_inline u64 running_key(struct tactus_cpu_state *cs, u64 now)
+{
+	u32 weight = cs->weight ? cs->weight : 100;
+
+	return cs->start_key + (now - cs->start_ns) * 100 / weight - tactus_credit(cs->priority, cs->deadline, now);
+}
+
+/* A running worker goes from task to task without telling: look what it is at. */
+GLOBAL refresh_priority(s32 cpu)
+{
+	struct tactus_cpu_state *cs = cpu_state_at(cpu);
+	struct task_struct *p;
+	struct tactus_worker *w;
+
+	if (!cs || !cs->tid)
+		return 0;
+	p = bpf_task_from_pid(cs->tid);
+	if (!p)
+		return 0;
+	w = bpf_task_storage_get(&tactus_workers, p, 0, 0);
+	if (w) {
+		struct tactus_tag_page *page = w->page;
+		u64 tag = page ? READ_ONCE(page->tag) : 0;
+
+		if (tag & TACTUS_TAG_VALID) {
+			cs->priority = tactus_tag_priority(tag);
+			cs->deadline = tactus_tag_deadline(tag);
+		}
+	}
+	bpf_task_release(p);
 	return 0;
 }
 
@@ -241,12 +286,13 @@ static __always_inline u64 without_long_queues(u64 legal, u64 idle, u32 limit)
 
 	if (!d)
 		return legal;
-	bpf_for(i, 0, nr_places) {
+	tactus_for(i, nr_places) {
 		u32 k = i & (TACTUS_MAX_PLACES - 1);
+		u64 is_long = (u64)((s64)limit - d->depth[k]) >> 63;
 
-		if ((legal >> k & 1) && ((idle >> k & 1) || d->depth[k] <= (s32)limit))
-			kept |= 1ull << k;
+		kept |= (1 - is_long) << k;
 	}
+	kept = (kept | idle) & legal;
 	return kept ? kept : legal;
 }
 
@@ -344,6 +390,40 @@ GLOBAL claim_near(struct task_struct *p TASK, struct tactus_view *v MEM, struct 
 	return cpu;
 }
 
+/*
+ * No CPU of the tier is idle: the place of the tier whose CPU runs the least urgent task, where that
+ * is less urgent than what the chosen place runs and than the worker. Places of one CPU only.
+ */
+GLOBAL least_urgent_of_tier(struct tactus_decided *d MEM, u32 priority)
+{
+	u32 used = d->used & (TACTUS_MAX_PLACES - 1), best = used, i, least;
+	u32 key = d->bank * TACTUS_MAX_SLOTS + d->slot;
+	struct tactus_class_conf *cc = bpf_map_lookup_elem(&tactus_classes, &key);
+	struct tactus_place *place = place_at(used);
+	struct tactus_cpu_state *cs = place ? cpu_state_at(place->first_cpu) : NULL;
+
+	if (!cc || !cs || place->nr_cpus != 1)
+		return used;
+	refresh_priority(place->first_cpu);
+	least = cs->priority;
+	bpf_for(i, 0, nr_places) {
+		u32 k = i & (TACTUS_MAX_PLACES - 1);
+
+		if (!(d->legal >> k & 1) || cc->tier[k] != cc->tier[used] || least == TACTUS_PRIORITY_BACKGROUND)
+			continue;
+		place = place_at(k);
+		if (!place || place->nr_cpus != 1)
+			continue;
+		refresh_priority(place->first_cpu);
+		cs = cpu_state_at(place->first_cpu);
+		if (cs && cs->start_ns && cs->priority < least && cs->priority < priority) {
+			least = cs->priority;
+			best = k;
+		}
+	}
+	return best;
+}
+
 /* Moment (a). Decides, claims an idle CPU where there is one, logs. */
 GLOBAL decide_wake(struct task_struct *p TASK, struct tactus_task *t MEM,
 		   struct tactus_placement *out MEM)
@@ -381,6 +461,13 @@ GLOBAL decide_wake(struct task_struct *p TASK, struct tactus_task *t MEM,
 	d.used = d.choice.action;
 	if (d.used < TACTUS_MAX_PLACES)
 		d.cpu = claim_near(p, &v, &d, out->prev_cpu);
+	if (d.used < TACTUS_MAX_PLACES && d.cpu < 0 && t->priority != TACTUS_PRIORITY_BACKGROUND) {
+		u32 better = least_urgent_of_tier(&d, t->priority);
+
+		if (better != d.used)
+			count(redirects);
+		d.used = better;
+	}
 	out->cpu = d.cpu;
 	out->action = d.used;
 	log_decision(t, &d, out->now);

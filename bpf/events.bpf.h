@@ -9,6 +9,7 @@
 #include "maps.bpf.h"
 
 #define RING_WAKEUP_BYTES (64 * 1024)
+#define RING_LOOK_EVENTS 16
 
 /*
  * N and M of a domain change by two separate atomics. A reader between the two
@@ -94,7 +95,8 @@ static __always_inline void emit(struct tactus_domain *dom, u32 domain, void *ev
 	u64 flags = BPF_RB_NO_WAKEUP;
 
 	if (ring) {
-		if (bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) > RING_WAKEUP_BYTES)
+		/* now and then is enough: the mark is far below the size */
+		if (!(dom->sequence % RING_LOOK_EVENTS) && bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) > RING_WAKEUP_BYTES)
 			flags = BPF_RB_FORCE_WAKEUP;
 		if (!bpf_ringbuf_output(ring, event, bytes, flags))
 			return;

@@ -35,6 +35,23 @@
 #define BPF_FOR_EACH_ITER (&___it) /* the iterator that bpf_for_each() hides */
 #define K(type, name) bpf_core_enum_value(enum type, name)
 
+/*
+ * Loops. bpf_for() calls the kernel three times and once a round. Where a round is short that is most of
+ * its cost: may_goto (6.9) is one decrement, and the verifier need not know the bound.
+ */
+#define can_loop                                                                                   \
+	({                                                                                         \
+		__label__ out, on;                                                                 \
+		bool go = true;                                                                    \
+		asm volatile goto("may_goto %l[out]" : : : : out);                                 \
+		goto on;                                                                           \
+	out:                                                                                       \
+		go = false;                                                                        \
+	on:;                                                                                       \
+		go;                                                                                \
+	})
+#define tactus_for(i, n) for ((i) = 0; (i) < (n) && (i) < TACTUS_MAX_PLACES && can_loop; (i)++)
+
 /* iterators */
 extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __weak __ksym;
 extern int *bpf_iter_num_next(struct bpf_iter_num *it) __weak __ksym;
@@ -44,6 +61,10 @@ extern struct task_struct *bpf_iter_scx_dsq_next(struct bpf_iter_scx_dsq *it) __
 extern void bpf_iter_scx_dsq_destroy(struct bpf_iter_scx_dsq *it) __weak __ksym;
 extern void bpf_rcu_read_lock(void) __weak __ksym;
 extern void bpf_rcu_read_unlock(void) __weak __ksym;
+
+/* tasks */
+extern struct task_struct *bpf_task_from_pid(s32 pid) __weak __ksym;
+extern void bpf_task_release(struct task_struct *p) __weak __ksym;
 
 /* cpumasks */
 extern struct bpf_cpumask *bpf_cpumask_create(void) __weak __ksym;
@@ -87,6 +108,14 @@ extern bool scx_bpf_dsq_move_to_local___v1(u64 dsq_id) __weak __ksym;
 extern bool scx_bpf_dsq_move_to_local___v2___compat(u64 dsq_id, u64 enq_flags) __weak __ksym;
 extern bool scx_bpf_task_set_dsq_vtime(struct task_struct *p, u64 vtime) __weak __ksym;
 extern bool scx_bpf_task_set_slice(struct task_struct *p, u64 slice) __weak __ksym;
+
+/* 6.19 has it, but until 7.1, which knows SCX_DEQ_SCHED_CHANGE, it may return a task that has gone. */
+extern struct task_struct *scx_bpf_dsq_peek(u64 dsq_id) __weak __ksym;
+static __always_inline bool kernel_can_peek(void)
+{
+	return bpf_ksym_exists(scx_bpf_dsq_peek) &&
+	       bpf_core_enum_value_exists(enum scx_deq_flags, SCX_DEQ_SCHED_CHANGE);
+}
 
 /* 6.19 tells whether it inserted; before, insertion cannot fail visibly. */
 static __always_inline bool kernel_insert(struct task_struct *p, u64 dsq_id, u64 slice, u64 enq_flags)

@@ -122,11 +122,14 @@ TACTUS_ARRAY(tactus_timers, struct tactus_timer, TACTUS_MAX_DOMAINS, 0);
 
 /* What runs on a CPU now; written by that CPU. */
 struct tactus_cpu_state {
-	u64 vtime;	/* of the running task, when it started */
-	u64 start_ns;
-	u32 priority;
-	u32 managed;
-	u64 pad[5];
+	u64 start_key;	/* its virtual time then, lag forgotten as by tactus_key() */
+	u64 start_ns;	/* 0: nothing runs */
+	u64 slice_ns;	/* when its present slice began */
+	u32 weight;
+	u32 tid;	/* of a managed worker; 0: somebody else */
+	u32 priority;	/* of the worker's task, as of the last look */
+	u32 deadline;
+	u64 pad[3];
 };
 TACTUS_ARRAY(tactus_cpu_state, struct tactus_cpu_state, TACTUS_MAX_CPUS, 0);
 

@@ -24,12 +24,11 @@
 #include <tactus/abi/tag_page.h>
 #endif
 
-/* In BPF a bounded loop by iterator keeps the verifier's work small. */
+/* In BPF tactus_for() is kernel.bpf.h's. */
 #if defined(__bpf__)
-#define tactus_for(i, n) bpf_for(i, 0, (n))
 #define TACTUS_FN static __always_inline
 #else
-#define tactus_for(i, n) for (i = 0; i < (n); i++)
+#define tactus_for(i, n) for (i = 0; i < (n) && i < TACTUS_MAX_PLACES; i++)
 #define TACTUS_FN static inline
 #endif
 
@@ -41,6 +40,8 @@
 #define TACTUS_HOLD_QUEUE_PER_CPU 16u	  /* hold is illegal above this many waiting per CPU */
 #define TACTUS_LAG_KEPT_NS 80000000ull	  /* rule 6: how much a runnable task may be owed .. */
 #define TACTUS_LAG_LATE_NS 40000000ull	  /* .. and from when on any CPU takes it, whatever its row says */
+#define TACTUS_PREEMPT_AFTER_NS 4000000ull /* an unmanaged wake-up lets what runs have this much .. */
+#define TACTUS_PREEMPT_BACKGROUND_NS 3000000ull /* .. and background work this much */
 #define TACTUS_HEARTBEAT_LIMIT_NS 500000000ull
 #define TACTUS_EXPLORE_ONE 1024u	  /* unit of the explored share below the threshold */
 #define TACTUS_PRESENT_PER_WORKER 64	  /* weighted tasks present of a pool, per worker, at most */
@@ -73,8 +74,6 @@ TACTUS_FN __u32 tactus_idle_tiers(const __u8 *tier, __u64 idle, __u32 nr_places)
 	if (!idle)
 		return 0;
 	tactus_for(i, nr_places) {
-		if (i >= TACTUS_MAX_PLACES)
-			break;
 		if (idle >> i & 1)
 			bits |= 1u << (tier[i] & (TACTUS_MAX_TIERS - 1));
 	}
@@ -128,8 +127,6 @@ TACTUS_FN void tactus_sample(const __u16 *cdf, __u32 nr_places, __u64 legal, boo
 	tactus_for(i, nr_places) {
 		__u32 upper;
 
-		if (i >= TACTUS_MAX_PLACES)
-			break;
 		upper = cdf[i];
 		if (upper > lower) {
 			if (legal >> i & 1)
@@ -145,8 +142,6 @@ TACTUS_FN void tactus_sample(const __u16 *cdf, __u32 nr_places, __u64 legal, boo
 	tactus_for(i, nr_places) {
 		__u32 upper;
 
-		if (i >= TACTUS_MAX_PLACES)
-			break;
 		upper = cdf[i];
 		if (upper <= lower)
 			continue;
@@ -277,8 +272,6 @@ TACTUS_FN __u32 tactus_fallback_queue(const struct tactus_view *v, const __u64 *
 	tactus_for(i, nr_places) {
 		__s32 d;
 
-		if (i >= TACTUS_MAX_PLACES)
-			break;
 		if (!(m >> i & 1))
 			continue;
 		d = 2 * depth[i] - (i == v->prev);
@@ -321,33 +314,48 @@ TACTUS_FN bool tactus_lags(__u64 vtime, __u64 vtime_now)
 	return tactus_before(vtime, vtime_now - TACTUS_LAG_LATE_NS);
 }
 
-/*
- * Key by which heads of queues are compared. Priority and deadline bring it
- * forward by at most one default slice (rule 6: no tag buys more than that).
- */
-TACTUS_FN __u64 tactus_key(__u64 vtime, __u32 priority, __u32 deadline_unit, __u64 now_ns)
+/* How far priority and deadline bring a worker forward: at most one default slice (rule 6: no tag buys more). */
+TACTUS_FN __u64 tactus_credit(__u32 priority, __u32 deadline_unit, __u64 now_ns)
 {
-	__u64 credit = 0;
-
 	if (priority >= TACTUS_PRIORITY_URGENT)
-		credit = TACTUS_SLICE_DEFAULT_NS;
-	else if (priority == TACTUS_PRIORITY_HIGH)
-		credit = TACTUS_SLICE_DEFAULT_NS / 2;
-	if (deadline_unit && credit < TACTUS_SLICE_DEFAULT_NS) {
+		return TACTUS_SLICE_DEFAULT_NS;
+	if (deadline_unit) {
 		__s32 left = (__s32)(deadline_unit - (__u32)(now_ns >> 10));
 
 		/* due within two slices */
 		if (left < (__s32)(2 * TACTUS_SLICE_DEFAULT_NS >> 10))
-			credit = TACTUS_SLICE_DEFAULT_NS;
+			return TACTUS_SLICE_DEFAULT_NS;
 	}
-	return vtime - credit;
+	return priority == TACTUS_PRIORITY_HIGH ? TACTUS_SLICE_DEFAULT_NS / 2 : 0;
 }
 
-/* May a waking worker preempt what runs? More urgent, and owed the CPU. */
-TACTUS_FN bool tactus_preempts(__u64 key, __u32 priority, __u64 running_vtime,
-			       __u32 running_priority)
+/*
+ * Key by which waiting tasks are compared. A worker that lags counts as one that has just woken:
+ * virtual time is of a domain but queues are of places, so at a crowded place everybody lags, and a
+ * worker that wakes there would be owed nothing. What it lags more is made good by tactus_lags().
+ */
+TACTUS_FN __u64 tactus_key(__u64 vtime, __u64 vtime_now, __u32 priority, __u32 deadline_unit, __u64 now_ns)
 {
-	return priority > running_priority && tactus_before(key, running_vtime);
+	return tactus_vtime_floor(vtime, vtime_now) - tactus_credit(priority, deadline_unit, now_ns);
+}
+
+/* May a waking worker preempt what runs? More urgent, and owed the CPU. Keys as of now. */
+TACTUS_FN bool tactus_preempts(__u64 key, __u32 priority, __u64 running_key, __u32 running_priority)
+{
+	return priority > running_priority && tactus_before(key, running_key);
+}
+
+/*
+ * May a waking thread that says nothing of itself preempt what has run for so long of its slice? What
+ * runs first gets most of it, so that wake-ups do not cut everything to pieces: a CPU comes round
+ * for the thread soon enough.
+ */
+TACTUS_FN bool tactus_unmanaged_preempts(__u64 key, __u64 running_key, __u32 running_priority, __u64 ran_ns)
+{
+	__u64 moment = running_priority == TACTUS_PRIORITY_BACKGROUND ? TACTUS_PREEMPT_BACKGROUND_NS
+								       : TACTUS_PREEMPT_AFTER_NS;
+
+	return ran_ns > moment && tactus_before(key, running_key);
 }
 
 TACTUS_FN __u64 tactus_slice(__u32 slice_10us)

@@ -28,7 +28,89 @@
 
 char _license[] SEC("license") = "GPL";
 
-#define PREEMPT_AFTER_NS 1000000ull /* an unmanaged wake-up lets what runs have this much */
+#define VICTIMS_AT_MOST 8 /* CPUs looked at for one that an unmanaged wake-up may have */
+
+/*
+ * Tiers of the CPUs for who says nothing of himself: the agent measures, by slot 0, how fast places
+ * are in general. Null: nobody knows, all are alike.
+ */
+static __always_inline struct tactus_class_conf *general_tiers(void)
+{
+	u32 zero = 0, key;
+	struct tactus_control *control = bpf_map_lookup_elem(&tactus_control, &zero);
+	struct tactus_class_conf *cc;
+
+	if (!control || tactus_fallback_only || control->mode != TACTUS_MODE_LEARNED)
+		return NULL;
+	key = (control->bank & 1) * TACTUS_MAX_SLOTS;
+	cc = bpf_map_lookup_elem(&tactus_classes, &key);
+	return cc && cc->in_use ? cc : NULL;
+}
+
+/*
+ * An unmanaged thread whose last CPU is a slow one: an idle CPU of the best tier, claimed; -1: none, or
+ * no tiers. Places of one CPU only: on larger machines a thread stays in its cache.
+ */
+GLOBAL faster_idle(struct task_struct *p TASK, s32 prev_cpu)
+{
+	struct tactus_class_conf *cc = general_tiers();
+	struct tactus_cpu *prev = cpu_at(prev_cpu);
+	u32 i;
+
+	if (!cc || !prev || prev->place >= TACTUS_MAX_PLACES || !cc->tier[prev->place & (TACTUS_MAX_PLACES - 1)])
+		return -1;
+	bpf_for(i, 0, nr_places) {
+		u32 k = i & (TACTUS_MAX_PLACES - 1);
+		struct tactus_place *place = place_at(k);
+
+		if (!place || place->nr_cpus != 1 || cc->tier[k])
+			continue;
+		if (bpf_cpumask_test_cpu(place->first_cpu, p->cpus_ptr) &&
+		    scx_bpf_test_and_clear_cpu_idle(place->first_cpu))
+			return place->first_cpu;
+	}
+	return -1;
+}
+
+/*
+ * An unmanaged thread wakes up and no CPU is idle: of some CPUs of the domain, its last one first, one
+ * where it may preempt; a fast one, or of equally fast ones the one that runs the least urgent task.
+ * Its last CPU if there is none.
+ */
+GLOBAL make_room(struct task_struct *p TASK, s32 last)
+{
+	struct tactus_class_conf *cc = general_tiers();
+	struct tactus_cpu *home = cpu_at(last);
+	struct tactus_domain *dom = home ? domain_at(home->domain) : NULL;
+	u64 now = bpf_ktime_get_ns(), key;
+	s32 victim = last;
+	u32 least = ~0u, i;
+
+	if (!home || !dom)
+		return last;
+	key = tactus_vtime_floor(p->scx.dsq_vtime, dom->vtime_now);
+	bpf_for(i, 0, VICTIMS_AT_MOST) {
+		s32 cpu = last + i >= nr_cpus ? last + i - nr_cpus : last + i;
+		struct tactus_cpu *c = cpu_at(cpu);
+		struct tactus_cpu_state *cs = cpu_state_at(cpu);
+		u32 rank;
+
+		if (i >= nr_cpus)
+			break;
+		if (!c || !cs || !c->present || c->domain != home->domain || !cs->start_ns ||
+		    !bpf_cpumask_test_cpu(cpu, p->cpus_ptr) ||
+		    !tactus_unmanaged_preempts(key, running_key(cs, now), cs->priority, now - cs->slice_ns))
+			continue;
+		rank = (cc ? (u32)cc->tier[c->place & (TACTUS_MAX_PLACES - 1)] * 4 : 0) + (cs->priority & 3);
+		if (rank >= least)
+			continue;
+		victim = cpu;
+		least = rank;
+		if (!least)
+			break;
+	}
+	return victim;
+}
 
 /* ---- waking up ------------------------------------------------------------ */
 
@@ -41,9 +123,15 @@ s32 BPF_STRUCT_OPS(tactus_select_cpu, struct task_struct *p, s32 prev_cpu, u64 w
 	s32 cpu;
 
 	if (likely(!managed(p, &self))) {
-		cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &idle);
-		if (idle)
-			kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), TACTUS_SLICE_DEFAULT_NS, 0);
+		count(unmanaged_wakes);
+		cpu = faster_idle(p, prev_cpu);
+		if (cpu >= 0)
+			idle = true;
+		else
+			cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &idle);
+		if (!idle)
+			return make_room(p, cpu);
+		kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), TACTUS_SLICE_DEFAULT_NS, 0);
 		return cpu;
 	}
 	t = self.t;
@@ -71,20 +159,37 @@ s32 BPF_STRUCT_OPS(tactus_select_cpu, struct task_struct *p, s32 prev_cpu, u64 w
 	return prev_cpu;
 }
 
-/* Preempt what runs on a CPU if the waking task is owed it. */
-static __always_inline void maybe_preempt(s32 cpu, u64 key, u32 priority, bool any_priority, u64 now)
+/* Preempt what runs on a CPU if the waking worker is more urgent and owed it. */
+static __always_inline void maybe_preempt(s32 cpu, u64 key, u32 priority, u64 now)
+{
+	struct tactus_cpu_state *cs = cpu_state_at(cpu);
+
+	if (!cs || !cs->start_ns || !tactus_preempts(key, priority, running_key(cs, now), cs->priority))
+		return;
+	/* what it ran at the last tick may have been something less urgent */
+	refresh_priority(cpu);
+	if (!tactus_preempts(key, priority, running_key(cs, now), cs->priority))
+		return;
+	scx_bpf_kick_cpu(cpu, K(scx_kick_flags, SCX_KICK_PREEMPT));
+	count(preempts);
+}
+
+/* The same for an unmanaged thread. */
+static __always_inline void preempt_unmanaged(s32 cpu, u64 key, u64 now)
 {
 	struct tactus_cpu_state *cs = cpu_state_at(cpu);
 	u64 ran;
 
 	if (!cs || !cs->start_ns)
 		return;
-	ran = now - cs->start_ns;
-	if (any_priority ? ran > PREEMPT_AFTER_NS && tactus_before(key, cs->vtime + ran)
-			 : tactus_preempts(key, priority, cs->vtime + ran, cs->priority)) {
-		scx_bpf_kick_cpu(cpu, K(scx_kick_flags, SCX_KICK_PREEMPT));
-		count(preempts);
-	}
+	ran = now - cs->slice_ns;
+	if (!tactus_unmanaged_preempts(key, running_key(cs, now), cs->priority, ran))
+		return;
+	refresh_priority(cpu);
+	if (!tactus_unmanaged_preempts(key, running_key(cs, now), cs->priority, ran))
+		return;
+	scx_bpf_kick_cpu(cpu, K(scx_kick_flags, SCX_KICK_PREEMPT));
+	count(unmanaged_preempts);
 }
 
 static __always_inline void enqueue_unmanaged(struct task_struct *p, u64 enq_flags)
@@ -119,7 +224,7 @@ static __always_inline void enqueue_unmanaged(struct task_struct *p, u64 enq_fla
 		}
 	}
 	if (wake)
-		maybe_preempt(cpu, vtime, 0, true, bpf_ktime_get_ns());
+		preempt_unmanaged(cpu, vtime, bpf_ktime_get_ns());
 }
 
 void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
@@ -160,7 +265,7 @@ void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
 			read_tag(self.w, t, self.conf);
 			account_present(self.w, t, self.conf, now);
 		}
-		key = tactus_key(t->vtime, t->priority, t->deadline, now);
+		key = tactus_key(t->vtime, dom->vtime_now, t->priority, t->deadline, now);
 		if (scx_bpf_test_and_clear_cpu_idle(cpu)) {
 			t->waiting_since_ns = now;
 			kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), t->slice_ns, enq_flags);
@@ -168,10 +273,10 @@ void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
 		}
 		waiting_begins(t, TACTUS_QUEUED_BOUND, domain, now);
 		kernel_insert_vtime(p, QUEUE_CPU(cpu), t->slice_ns, key, enq_flags);
-		maybe_preempt(cpu, key, t->priority, false, now);
+		maybe_preempt(cpu, key, t->priority, now);
 		return;
 	}
-	key = tactus_key(t->vtime, t->priority, t->deadline, now);
+	key = tactus_key(t->vtime, dom->vtime_now, t->priority, t->deadline, now);
 	if (action == TACTUS_HOLD) {
 		waiting_begins(t, TACTUS_HOLD, domain, now);
 		kernel_insert_vtime(p, QUEUE_HELD(domain), t->slice_ns, key, enq_flags);
@@ -194,57 +299,39 @@ void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
 	if (bpf_cpumask_test_cpu(cpu, p->cpus_ptr) && scx_bpf_test_and_clear_cpu_idle(cpu))
 		scx_bpf_kick_cpu(cpu, K(scx_kick_flags, SCX_KICK_IDLE));
 	else if (enq_flags & K(scx_enq_flags, SCX_ENQ_WAKEUP))
-		maybe_preempt(cpu, key, t->priority, false, now);
+		maybe_preempt(cpu, key, t->priority, now);
 }
 
 /* ---- a CPU is free --------------------------------------------------------- */
 
-/*
- * What ran is still runnable and owed more than the best of those that wait: it
- * goes on. It is in no queue yet, so the comparison of heads has not seen it.
- */
-static __always_inline bool goes_on(struct task_struct *prev, s32 cpu, u64 best, u64 now)
-{
-	struct tactus_cpu_state *cs = cpu_state_at(cpu);
-	u32 weight;
-
-	if (!prev || !cs || !cs->start_ns || !(prev->scx.flags & K(scx_ent_flags, SCX_TASK_QUEUED)))
-		return false;
-	weight = prev->scx.weight ? prev->scx.weight : 100;
-	if (!tactus_before(cs->vtime + (now - cs->start_ns) * 100 / weight, best))
-		return false;
-	kernel_set_slice(prev, TACTUS_SLICE_DEFAULT_NS);
-	return true;
-}
-
 void BPF_STRUCT_OPS(tactus_dispatch, s32 cpu, struct task_struct *prev)
 {
+	bool prev_stays = prev && (prev->scx.flags & K(scx_ent_flags, SCX_TASK_QUEUED));
+	struct tactus_cpu_state *cs = cpu_state_at(cpu);
 	struct tactus_cpu *c = cpu_at(cpu);
-	u64 key_bound, key_place, key_held, key_others;
-	bool has_bound, has_place, has_held, has_others;
 	struct tactus_here here = { .cpu = cpu };
 	struct tactus_domain *dom;
-	struct tactus_depths *depth = depths();
-	u32 place, domain, i;
-	int tries;
+	u32 i;
 
-	if (!c || !depth) {
+	if (!c || !cs)
 		return;
-	}
-	domain = c->domain & (TACTUS_MAX_DOMAINS - 1);
-	place = c->place & (TACTUS_MAX_PLACES - 1);
-	dom = domain_at(domain);
+	here.place = c->place & (TACTUS_MAX_PLACES - 1);
+	here.domain = c->domain & (TACTUS_MAX_DOMAINS - 1);
+	dom = domain_at(here.domain);
 	if (!dom)
 		return;
-	has_bound = scx_bpf_dsq_nr_queued(QUEUE_CPU(cpu)) > 0;
-	if (dom->nr_waiting <= 0 && !has_bound) {
-		/* no worker waits: the common case on a machine that does other things */
-		if (kernel_move_to_local(QUEUE_OTHERS(domain)))
+	here.nr_bound = scx_bpf_dsq_nr_queued(QUEUE_CPU(cpu));
+	here.nr_others = scx_bpf_dsq_nr_queued(QUEUE_OTHERS(here.domain));
+	if (dom->nr_waiting <= 0 && here.nr_bound <= 0) {
+		if (here.nr_others <= 0) {
+			if (prev_stays)
+				return;
+			goto elsewhere;
+		}
+		/* no worker waits or runs here: the common case on a machine that does other things */
+		if (!cs->tid && kernel_move_to_local(QUEUE_OTHERS(here.domain)))
 			return;
-		goto elsewhere;
 	}
-	here.place = place;
-	here.domain = domain;
 	here.now = bpf_ktime_get_ns();
 	here.vtime_now = dom->vtime_now;
 	if (dom->late_places || dom->late_held) {
@@ -253,62 +340,31 @@ void BPF_STRUCT_OPS(tactus_dispatch, s32 cpu, struct task_struct *prev)
 			return;
 		here.busy = false;
 	}
-	has_place = depth->depth[place] > 0 && peek(QUEUE_PLACE(place), cpu, &key_place);
-	has_held = dom->nr_held > 0 && peek(QUEUE_HELD(domain), cpu, &key_held);
-	has_bound = has_bound && peek(QUEUE_CPU(cpu), cpu, &key_bound);
-	has_others = peek(QUEUE_OTHERS(domain), cpu, &key_others);
-
-	/* smallest key first; at most one try per queue */
-	bpf_for(tries, 0, 4) {
-		u64 best = 0, queue = 0;
-		bool any = false;
-
-		if (has_bound) {
-			best = key_bound;
-			queue = QUEUE_CPU(cpu);
-			any = true;
-		}
-		if (has_place && (!any || tactus_before(key_place, best))) {
-			best = key_place;
-			queue = QUEUE_PLACE(place);
-			any = true;
-		}
-		if (has_others && (!any || tactus_before(key_others, best))) {
-			best = key_others;
-			queue = QUEUE_OTHERS(domain);
-			any = true;
-		}
-		if (has_held && (!any || tactus_before(key_held, best))) {
-			has_held = false;
-			if (offer(QUEUE_HELD(domain), &here, 0))
-				return;
-			continue;
-		}
-		if (!any)
-			break;
-		if (goes_on(prev, cpu, best, here.now))
-			return;
-		if (kernel_move_to_local(queue))
-			return;
-		if (queue == QUEUE_CPU(cpu))
-			has_bound = false;
-		else if (queue == QUEUE_PLACE(place))
-			has_place = false;
-		else
-			has_others = false;
+	if (prev_stays && cs->start_ns) {
+		/* it is in no queue yet: it is compared with the heads of queues all the same */
+		refresh_priority(cpu);
+		here.prev_runs = true;
+		here.prev_key = running_key(cs, here.now);
 	}
-	/* what peek did not see behind others that may not run here */
-	if (kernel_move_to_local(QUEUE_OTHERS(domain)))
+	switch (take_in_order(&here)) {
+	case TACTUS_TOOK:
 		return;
-	if (prev && (prev->scx.flags & K(scx_ent_flags, SCX_TASK_QUEUED)))
+	case TACTUS_PREV_GOES_ON:
+		count(goes_on);
+		cs->slice_ns = here.now;
+		if (prev)
+			kernel_set_slice(prev, TACTUS_SLICE_DEFAULT_NS);
+		return;
+	}
+	if (prev_stays)
 		return; /* it goes on: nothing waits for this CPU in particular */
-	if (take_foreign(&here))
+	if (dom->nr_waiting > 0 && take_foreign(&here))
 		return;
 elsewhere:
 	if (nr_domains <= 1)
 		return;
 	bpf_for(i, 1, nr_domains) {
-		u32 d = domain + i >= nr_domains ? domain + i - nr_domains : domain + i;
+		u32 d = here.domain + i >= nr_domains ? here.domain + i - nr_domains : here.domain + i;
 
 		if (scx_bpf_dsq_nr_queued(QUEUE_OTHERS(d)) > 0 && kernel_move_to_local(QUEUE_OTHERS(d)))
 			return;
@@ -332,7 +388,8 @@ void BPF_STRUCT_OPS(tactus_running, struct task_struct *p)
 	if (!t) {
 		vtime = p->scx.dsq_vtime;
 		cs->priority = TACTUS_PRIORITY_NORMAL;
-		cs->managed = 0;
+		cs->deadline = 0;
+		cs->tid = 0;
 	} else {
 		waiting_ends(t);
 		vtime = t->vtime;
@@ -345,12 +402,15 @@ void BPF_STRUCT_OPS(tactus_running, struct task_struct *p)
 		}
 		t->running = 1;
 		cs->priority = t->priority;
-		cs->managed = 1;
+		cs->deadline = t->deadline;
+		cs->tid = t->tid;
 	}
-	cs->vtime = vtime;
+	cs->weight = p->scx.weight ? p->scx.weight : 100;
 	cs->start_ns = now;
+	cs->slice_ns = now;
 	if (tactus_before(dom->vtime_now, vtime))
 		dom->vtime_now = vtime;
+	cs->start_key = tactus_vtime_floor(vtime, dom->vtime_now);
 }
 
 /* Pass on what a worker's page says: tasks present, then records of finished tasks. */
@@ -364,6 +424,8 @@ static __always_inline void drain(struct task_struct *p, struct tactus_task *t, 
 	if (!w || !conf || conf->serial != t->serial)
 		return;
 	account_present(w, t, conf, now);
+	if (stopped != 1)
+		read_tag(w, t, conf); /* it may have gone from one task to another since it woke up */
 	page = w->page;
 	if (page && report(t, page, stopped, now))
 		report(t, page, 0, now);

@@ -180,9 +180,9 @@ nlohmann::json status_json(const snapshot& s) {
                   {"no_task_ctx", s.stats.no_task_ctx},
                   {"running", s.stats.running},
                   {"unmanaged_wakes", s.stats.unmanaged_wakes},
-                  {"insert_failed", s.stats.insert_failed},
+                  {"unmanaged_preempts", s.stats.unmanaged_preempts},
                   {"migrations", s.stats.migrations},
-                  {"select_fail", s.stats.select_fail}};
+                  {"goes_on", s.stats.goes_on}};
   json& domains = out["domains"] = json::array();
   for (std::size_t d = 0; d < s.domains.size(); ++d)
     domains.push_back({{"domain", d},

@@ -65,13 +65,11 @@ kernel_btf walk(const std::filesystem::path& file) {
       out.wide_enums = true;
       const struct btf_enum64* e = ::btf_enum64(t);
       for (unsigned i = 0; name == "scx_ops_flags" && i < btf_vlen(t); ++i)
-        if (std::strcmp(btf__name_by_offset(types.get(), e[i].name_off), "SCX_OPS_SWITCH_PARTIAL") == 0)
-          out.switch_partial = btf_enum64_value(&e[i]);
+        out.ops_flags[btf__name_by_offset(types.get(), e[i].name_off)] = btf_enum64_value(&e[i]);
     } else if (btf_is_enum(t) && name == "scx_ops_flags") {
       const struct btf_enum* e = ::btf_enum(t);
       for (unsigned i = 0; i < btf_vlen(t); ++i)
-        if (std::strcmp(btf__name_by_offset(types.get(), e[i].name_off), "SCX_OPS_SWITCH_PARTIAL") == 0)
-          out.switch_partial = static_cast<std::uint32_t>(e[i].val);
+        out.ops_flags[btf__name_by_offset(types.get(), e[i].name_off)] = static_cast<std::uint32_t>(e[i].val);
     }
   }
   for (std::size_t i = 0; i < k_needed.size(); ++i)

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -20,7 +20,7 @@ struct kernel_btf {
   // arguments, so no scheduler of any project loads. Empty: none.
   std::string hidden_argument;
   std::vector<std::string> missing;  // kernel functions that the scheduler cannot do without
-  std::optional<std::uint64_t> switch_partial;  // SCX_OPS_SWITCH_PARTIAL of this kernel
+  std::map<std::string, std::uint64_t> ops_flags;  // enum scx_ops_flags of this kernel, by name
 };
 
 // Reads it (tens of milliseconds; the result of a path is kept for the life of the process).

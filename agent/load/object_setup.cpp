@@ -74,14 +74,19 @@ void set_constant(bpf_object* object, const char* name, bool value) {
 }  // namespace
 
 void prepare_object(bpf_object* object, const host& where, const load_options& options, const std::string& hotplug_seq) {
+  const kernel_btf kernel = read_kernel_btf(where.root / "sys/kernel/btf/vmlinux");
+  std::uint64_t* flags = ops_member(object, "flags");
+  if (!flags) throw unusable("has no ops flags");
+  // A wake-up need not take the run-queue lock of the CPU it wakes (6.15); the scheduler hands what it
+  // decided in ops.select_cpu to ops.enqueue in the task's storage, so it may run elsewhere and later.
+  if (const auto queued = kernel.ops_flags.find("SCX_OPS_ALLOW_QUEUED_WAKEUP"); queued != kernel.ops_flags.end())
+    *flags |= queued->second;
   if (options.partial) {
-    const kernel_btf kernel = read_kernel_btf(where.root / "sys/kernel/btf/vmlinux");
-    std::uint64_t* flags = ops_member(object, "flags");
-    if (!flags) throw unusable("has no ops flags");
-    if (!kernel.switch_partial)
+    const auto partial = kernel.ops_flags.find("SCX_OPS_SWITCH_PARTIAL");
+    if (partial == kernel.ops_flags.end())
       throw load_error(exit_code::object_rejected, "the kernel has no SCX_OPS_SWITCH_PARTIAL",
                        "next: sudo tactus load, without --partial");
-    *flags |= *kernel.switch_partial;
+    *flags |= partial->second;
   }
   if (std::uint64_t* seq = ops_member(object, "hotplug_seq"))
     *seq = std::strtoull(hotplug_seq.c_str(), nullptr, 10);

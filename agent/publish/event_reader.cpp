@@ -3,6 +3,7 @@
 // event_reader.h's implementation.
 #include "agent/publish/event_reader.h"
 
+#include "agent/config/privileges.h"
 #include "agent/serve/clock.h"
 #include "agent/serve/log.h"
 
@@ -12,8 +13,11 @@
 namespace tactus::agent {
 namespace {
 
-constexpr int k_poll_ms = 5;
-constexpr int k_idle_poll_ms = 20;  // after some turns without an event
+// The kernel wakes the reader when a ring fills; otherwise it looks now and then. Learning needs no
+// haste, and each look costs a wake-up beside the work that is observed.
+constexpr int k_poll_ms = 20;
+constexpr int k_idle_poll_ms = 50;  // after some turns without an event
+constexpr int k_nice = 5;
 constexpr unsigned k_idle_turns = 20;
 constexpr std::size_t k_most_per_turn = 4096;
 constexpr std::uint64_t k_window = 1u << 20;  // a jump beyond this is another life of the domain
@@ -28,6 +32,7 @@ event_reader::~event_reader() { stop(); }
 
 void event_reader::start() {
   thread_ = std::thread([this] {
+    nice_this_thread(k_nice);
     const scheduler_maps::event_sink sink = [this](const void* event, std::size_t bytes) { handle(event, bytes); };
     unsigned idle = 0;
     while (!ended_.load(std::memory_order_relaxed)) {

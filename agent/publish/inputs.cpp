@@ -15,6 +15,14 @@ constexpr std::uint16_t k_batch_slice_10us = 300;  // 3 ms, as EEVDF's base slic
 
 float unit(double x) { return static_cast<float>(std::isfinite(x) ? std::clamp(x, 0.0, 1.0) : 0.0); }
 
+// Cost of a class at each place; a class whose tasks vary much says less.
+std::array<cost_sample, TACTUS_MAX_PLACES> samples_of(const class_figures& f) {
+  std::array<cost_sample, TACTUS_MAX_PLACES> out{};
+  const double worth = 1 / (1 + f.variation());
+  for (std::size_t p = 0; p < TACTUS_MAX_PLACES; p++) out[p] = {f.place[p].run_ns * worth, f.place[p].tasks * worth};
+  return out;
+}
+
 }  // namespace
 
 learn::task_features task_features_of(const slot_class& c, const class_figures& f) {
@@ -147,24 +155,28 @@ std::shared_ptr<learn::policy_inputs> input_builder::build(const request& r,
   // Speeds of one user's classes are estimated together, never across users: what one user's pages
   // claim must not move the features of another's rows.
   std::array<bool, TACTUS_MAX_SLOTS> done{};
-  for (unsigned first = 0; first < TACTUS_MAX_SLOTS; first++) {
+  for (unsigned first = 1; first < TACTUS_MAX_SLOTS; first++) {
     if (done[first] || !r.wanted[first]) continue;
     std::vector<unsigned> group;
     std::vector<std::array<cost_sample, TACTUS_MAX_PLACES>> samples;
     for (unsigned s = first; s < TACTUS_MAX_SLOTS; s++) {
-      if (done[s] || !slots[s].taken || (s != first && (s == 0 || first == 0 || slots[s].uid != slots[first].uid))) continue;
+      if (done[s] || !slots[s].taken || (s != first && slots[s].uid != slots[first].uid)) continue;
       if (s != first && !r.wanted[s] && figures[s].last_event_ns == 0) continue;
       done[s] = true;
       group.push_back(s);
-      auto& sample = samples.emplace_back();
-      // Slot 0 is everybody's: nothing measured there may count.
-      const double worth = 1 / (1 + figures[s].variation());
-      for (std::size_t p = 0; p < TACTUS_MAX_PLACES && s != 0; p++) {
-        sample[p] = {figures[s].place[p].run_ns * worth, figures[s].place[p].tasks * worth};
-      }
+      samples.push_back(samples_of(figures[s]));
     }
     const auto speeds = estimate_speeds(samples, capacity_);
     for (std::size_t i = 0; i < group.size(); i++) speeds_[group[i]] = speeds[i];
+  }
+
+  {
+    // Slot 0 is everybody's: it has no figures of its own, so it gets the places' general speeds.
+    std::vector<std::array<cost_sample, TACTUS_MAX_PLACES>> samples(1);
+    for (unsigned s = 1; s < TACTUS_MAX_SLOTS; s++) {
+      if (slots[s].taken && r.trusted[s] && figures[s].last_event_ns != 0) samples.push_back(samples_of(figures[s]));
+    }
+    speeds_[0] = estimate_speeds(samples, capacity_)[0];
   }
 
   const class_figures none;

@@ -36,6 +36,9 @@ class input_builder {
     std::uint32_t version = 0;
     learn::machine_state state;
     std::array<bool, TACTUS_MAX_SLOTS> wanted{};  // slots to compile
+    // Slots of pools whose users are trusted: what is measured there tells how fast places are in
+    // general. Slot 0 gets its tiers from that, and the kernel uses them for unmanaged threads.
+    std::array<bool, TACTUS_MAX_SLOTS> trusted{};
     double explained_variance = 0;
     std::uint64_t decisions_trained = 0;
   };

@@ -4,6 +4,7 @@
 #include "agent/publish/publisher.h"
 
 #include "agent/publish/bank.h"
+#include "agent/config/privileges.h"
 #include "agent/serve/clock.h"
 #include "agent/serve/log.h"
 
@@ -19,6 +20,7 @@ constexpr std::uint64_t k_sample_ns = 1000 * k_ms;  // some tens of small files 
 constexpr std::uint64_t k_route_ns = 100 * k_ms;
 constexpr std::uint64_t k_fold_ns = 1000 * k_ms;
 constexpr std::uint64_t k_forget_ns = 5000 * k_ms;
+constexpr int k_nice = 5;  // less urgent than the work it serves
 constexpr double k_budget_share = 0.4;
 constexpr std::uint64_t k_longest_wait_ns = 500 * k_ms;  // progress is shown at least so often
 
@@ -128,6 +130,7 @@ std::uint64_t publisher::period_ns() const {
 }
 
 void publisher::loop() {
+  nice_this_thread(k_nice);
   for (;;) {
     const std::uint64_t now = now_ns();
     progress_ns_.store(now, std::memory_order_relaxed);
@@ -226,6 +229,10 @@ bool publisher::step(std::uint64_t now) {
     return false;
   }
   request.wanted[0] = true;
+  for (const auto& pool : p_.pools.all()) {
+    for (unsigned c = 0; pool->trusted && c < TACTUS_MAX_LOCAL_CLASSES; c++)
+      request.trusted[pool->slot_of[c].load(std::memory_order_relaxed) & (TACTUS_MAX_SLOTS - 1)] = true;
+  }
 
   request.version = figures_.version + 1 != 0 ? figures_.version + 1 : 1;
   request.state = state_;
@@ -244,6 +251,8 @@ bool publisher::step(std::uint64_t now) {
       tactus_class_conf& conf = maps_->classes()[spare * TACTUS_MAX_SLOTS + s];
       conf.deadline = in->classes[s].deadline ? 1 : 0;
       std::copy(in->classes[s].tier.begin(), in->classes[s].tier.end(), std::begin(conf.tier));
+      // Random places are for comparison: unmanaged threads then know nothing of speeds either.
+      if (s == 0 && mode == policy_mode::random) std::memset(conf.tier, 0, sizeof(conf.tier));
       std::memset(conf.name, 0, sizeof(conf.name));
       std::memcpy(conf.name, slots[s].name.data(), std::min(slots[s].name.size(), sizeof(conf.name) - 1));
       store(conf.version, request.version);

@@ -79,7 +79,7 @@ void game::start(executor& pool) {
   if (cfg_.audio_streams > 0) drivers_.emplace_back([this] { audio_driver(); });
   drivers_.emplace_back([this] { frame_driver(); });
   if (cfg_.load_think_ns > 0) drivers_.emplace_back([this] { think_driver(); });
-  for (unsigned i = 0; i < cfg_.load_in_flight; ++i)
+  for (unsigned i = 0; i < cfg_.load_streams; ++i)
     submit(task_kind::loading, next_piece_.fetch_add(1), now_ns());
 }
 
@@ -172,11 +172,13 @@ void game::load_next(std::int64_t ended_ns) {
     submit(task_kind::loading, next_piece_.fetch_add(1), now_ns());
     return;
   }
+  bool first = false;
   {
     const std::lock_guard lock(think_mutex_);
+    first = thinking_.empty();
     thinking_.push(ended_ns + cfg_.load_think_ns);
   }
-  think_changed_.notify_one();
+  if (first) think_changed_.notify_one();  // else it sleeps until the front is due already
 }
 
 void game::think_driver() {

@@ -4,7 +4,7 @@
 //   audio    every period one task per stream, due at the period's start; urgent, deadline = period
 //   physics  every frame one step in several tasks; a step waits for the one before; high
 //   path     every frame some queries; normal
-//   loading  a fixed number of tasks in flight, each followed by the next; background
+//   loading  a fixed number of streams; each waits for its data, then submits one task; background
 //
 // Sizes and rates are fixed by the configuration and never adapt, so that they are the same in every
 // arm of a comparison. Drivers are ordinary threads on an absolute timer; a late driver shows in the
@@ -49,7 +49,7 @@ struct game_config {
   unsigned path_queries = 2;  // per frame
   unsigned path_side = 80;
 
-  unsigned load_in_flight = 4;
+  unsigned load_streams = 4;
   std::int64_t load_think_ns = 0;  // from the end of one to the submission of the next
   asset_store::config assets;
 

@@ -45,11 +45,11 @@ int parse_options(int argc, char** argv, options& out) {
       "task class of its own. Measures latency, deadlines missed, throughput and tasks present by itself.");
   app.footer(k_footer);
   sizes size;
-  double audio_ms = 5, frame_ms = 0, think_ms = 0;
+  double audio_ms = 5, frame_ms = 0, think_ms = -1;
   double load_mib = 8;
   std::vector<unsigned> weights{4, 2, 1, 1};
   game_config& g = out.game;
-  g.load_in_flight = 0;
+  g.load_streams = 0;
   g.assets.directories = {"/usr/share", "/usr/bin", "/usr/lib"};
 
   const auto positive = CLI::Range(1e-6, 1e6);
@@ -72,8 +72,9 @@ int parse_options(int argc, char** argv, options& out) {
   app.add_option("--physics-tasks", g.physics_tasks, "tasks per step")->capture_default_str();
   app.add_option("--path-queries", g.path_queries, "per frame")->check(CLI::Range(0, 64))->capture_default_str();
   app.add_option("--path-side", size.side, "of the grid, cells (default 80 x square root of scale)");
-  app.add_option("--load-in-flight", g.load_in_flight, "loading tasks at any time (default: CPUs)");
-  app.add_option("--load-think-ms", think_ms, "from the end of one to the next")->check(CLI::Range(0.0, 10000.0))->capture_default_str();
+  app.add_option("--load-streams", g.load_streams, "loading tasks at any time, at most (default: 2 x CPUs)");
+  app.add_option("--load-think-ms", think_ms, "of a stream, from the end of one task to the next, as if its data had to come (default 0.4 x the audio period)")
+      ->check(CLI::Range(0.0, 10000.0));
   app.add_option("--load-piece-kib", size.piece_kib, "uncompressed (default 64 x scale)");
   app.add_option("--load-mib", load_mib, "work set, in memory")->check(CLI::Range(0.1, 4096.0))->capture_default_str();
   app.add_option("--load-from", g.assets.directories, "files or directories to read")->capture_default_str();
@@ -88,14 +89,14 @@ int parse_options(int argc, char** argv, options& out) {
   const double root = std::sqrt(size.scale);
   g.audio_period_ns = ns(audio_ms);
   g.frame_period_ns = ns(frame_ms != 0 ? frame_ms : audio_ms * 10 / 3);
-  g.load_think_ns = ns(think_ms);
+  g.load_think_ns = ns(think_ms >= 0 ? think_ms : 0.4 * audio_ms);
   g.audio_rooms = size.rooms != 0 ? size.rooms : scaled(1, size.scale, 1);
   g.physics_bodies = size.bodies != 0 ? size.bodies : scaled(256, root, 16);
   g.path_side = size.side != 0 ? size.side : scaled(80, root, 8);
   g.assets.piece_bytes = std::size_t{size.piece_kib != 0 ? size.piece_kib : scaled(64, size.scale, 1)} << 10;
   g.assets.total_bytes = std::max(g.assets.piece_bytes, static_cast<std::size_t>(load_mib * 1048576));
   g.assets.seed = g.seed;
-  if (g.load_in_flight == 0) g.load_in_flight = examples::allowed_cpus();
+  if (g.load_streams == 0) g.load_streams = 2 * examples::allowed_cpus();
   g.classes[index_of(task_kind::audio)] = {3, weights[0], g.audio_period_ns};
   g.classes[index_of(task_kind::physics)] = {2, weights[1], g.frame_period_ns};
   g.classes[index_of(task_kind::path)] = {1, weights[2], 0};

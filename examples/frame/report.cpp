@@ -64,7 +64,7 @@ json options_json(const game_config& cfg, const asset_store& assets) {
   out["physics_tasks"] = cfg.physics_tasks;
   out["path_queries"] = cfg.path_queries;
   out["path_side"] = cfg.path_side;
-  out["load_in_flight"] = cfg.load_in_flight;
+  out["load_streams"] = cfg.load_streams;
   out["load_think_ms"] = static_cast<double>(cfg.load_think_ns) * 1e-6;
   out["load_piece_kib"] = cfg.assets.piece_bytes >> 10;
   out["load_pieces"] = assets.pieces();

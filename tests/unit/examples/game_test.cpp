@@ -70,7 +70,7 @@ game_config small_game() {
   cfg.audio_voices = 1;
   cfg.physics_bodies = 32;
   cfg.path_side = 16;
-  cfg.load_in_flight = 3;
+  cfg.load_streams = 3;
   cfg.assets.directories = {"/usr/bin", "/usr/lib"};
   cfg.assets.total_bytes = 256 << 10;
   cfg.assets.piece_bytes = 4 << 10;

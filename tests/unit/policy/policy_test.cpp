@@ -234,14 +234,26 @@ TEST_CASE("keys: no tag buys more than one slice of lag")
     std::mt19937_64 random(13);
     for (int n = 0; n < 50000; ++n) {
         std::uint64_t vtime = random(), now = random();
-        std::uint64_t key = tactus_key(vtime, random() % 8, static_cast<unsigned>(random()), now);
+        std::uint64_t key = tactus_key(vtime, vtime, random() % 8, static_cast<unsigned>(random()), now);
         REQUIRE(vtime - key <= TACTUS_SLICE_DEFAULT_NS);
     }
-    CHECK(tactus_key(1000000000, TACTUS_PRIORITY_URGENT, 0, 0) < tactus_key(1000000000, TACTUS_PRIORITY_HIGH, 0, 0));
-    CHECK(tactus_key(1000000000, TACTUS_PRIORITY_HIGH, 0, 0) < tactus_key(1000000000, TACTUS_PRIORITY_NORMAL, 0, 0));
+    const std::uint64_t v = 1000000000;
+    CHECK(tactus_key(v, v, TACTUS_PRIORITY_URGENT, 0, 0) < tactus_key(v, v, TACTUS_PRIORITY_HIGH, 0, 0));
+    CHECK(tactus_key(v, v, TACTUS_PRIORITY_HIGH, 0, 0) < tactus_key(v, v, TACTUS_PRIORITY_NORMAL, 0, 0));
     std::uint64_t now = 5'000'000'000;
     auto due = [&](std::uint64_t ns) { return static_cast<unsigned>((now + ns) >> TACTUS_DEADLINE_UNIT_NS_LOG2); };
-    CHECK(tactus_key(1ull << 40, 1, due(1'000'000), now) < tactus_key(1ull << 40, 1, due(1'000'000'000), now));
+    CHECK(tactus_key(v, v, 1, due(1'000'000), now) < tactus_key(v, v, 1, due(1'000'000'000), now));
+}
+
+TEST_CASE("keys: at a crowded place an urgent worker that wakes up goes before those that lag, until it has had its share")
+{
+    const std::uint64_t now = 100 * TACTUS_SLICE_DEFAULT_NS, lagging = 85 * TACTUS_SLICE_DEFAULT_NS;
+    const std::uint64_t woken = tactus_vtime_floor(0, now);
+    CHECK(tactus_before(tactus_key(woken, now, TACTUS_PRIORITY_URGENT, 0, 0), tactus_key(lagging, now, TACTUS_PRIORITY_BACKGROUND, 0, 0)));
+    CHECK(tactus_before(tactus_key(now - 1, now, TACTUS_PRIORITY_URGENT, 0, 0), tactus_key(lagging, now, TACTUS_PRIORITY_BACKGROUND, 0, 0)));
+    CHECK_FALSE(tactus_before(tactus_key(now + 1, now, TACTUS_PRIORITY_URGENT, 0, 0), tactus_key(lagging, now, TACTUS_PRIORITY_BACKGROUND, 0, 0)));
+    // the order among those that lag is that in which they came
+    CHECK(tactus_before(tactus_key(lagging, now, 1, 0, 0), tactus_key(lagging - 5, now + 1, 1, 0, 0)));
 }
 
 TEST_CASE("a sleeper keeps at most one slice, across the wrap of virtual time")
@@ -258,6 +270,15 @@ TEST_CASE("preemption needs more urgency and less virtual time")
     CHECK(tactus_preempts(100, 3, 200, 1));
     CHECK_FALSE(tactus_preempts(100, 1, 200, 1));
     CHECK_FALSE(tactus_preempts(300, 3, 200, 1));
+}
+
+TEST_CASE("an unmanaged wake-up preempts background work soon, other work later, nobody who is owed more")
+{
+    CHECK(tactus_unmanaged_preempts(100, 200, TACTUS_PRIORITY_BACKGROUND, TACTUS_PREEMPT_BACKGROUND_NS + 1));
+    CHECK_FALSE(tactus_unmanaged_preempts(100, 200, TACTUS_PRIORITY_BACKGROUND, TACTUS_PREEMPT_BACKGROUND_NS));
+    CHECK_FALSE(tactus_unmanaged_preempts(100, 200, TACTUS_PRIORITY_NORMAL, TACTUS_PREEMPT_AFTER_NS));
+    CHECK(tactus_unmanaged_preempts(100, 200, TACTUS_PRIORITY_NORMAL, TACTUS_PREEMPT_AFTER_NS + 1));
+    CHECK_FALSE(tactus_unmanaged_preempts(200, 100, TACTUS_PRIORITY_BACKGROUND, TACTUS_SLICE_MAX_NS));
 }
 
 TEST_CASE("bounds: queue limit, hold, slices, tasks present")

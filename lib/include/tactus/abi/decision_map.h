@@ -184,10 +184,10 @@ struct tactus_stats {
 	__u64 page_overruns;	/* hostile or overrun head: records skipped */
 	__u64 no_task_ctx;	/* per-task record missing: treated as default */
 	__u64 running;		/* calls of ops.running */
-	__u64 unmanaged_wakes;
-	__u64 insert_failed;
+	__u64 unmanaged_wakes;	/* wake-ups of threads that no pool registered */
+	__u64 unmanaged_preempts; /* .. that preempted */
 	__u64 migrations;
-	__u64 select_fail;
+	__u64 goes_on;		/* ends of slices at which what ran was owed more than all that waited */
 	__u64 reserved[8];
 };
 
