@@ -48,17 +48,13 @@ static __always_inline struct tactus_class_conf *general_tiers(void)
 }
 
 /*
- * An unmanaged thread whose last CPU is a slow one: an idle CPU of the best tier, claimed; -1: none, or
- * no tiers. Places of one CPU only: on larger machines a thread stays in its cache.
+ * Where an unmanaged thread wakes up when speeds are known: an idle CPU of the best tier, claimed; -1
+ * if there is none. Places of one CPU only: on larger machines a thread stays in its cache.
  */
-GLOBAL faster_idle(struct task_struct *p TASK, s32 prev_cpu)
+static __always_inline s32 fast_idle(struct task_struct *p, struct tactus_class_conf *cc)
 {
-	struct tactus_class_conf *cc = general_tiers();
-	struct tactus_cpu *prev = cpu_at(prev_cpu);
 	u32 i;
 
-	if (!cc || !prev || prev->place >= TACTUS_MAX_PLACES || !cc->tier[prev->place & (TACTUS_MAX_PLACES - 1)])
-		return -1;
 	bpf_for(i, 0, nr_places) {
 		u32 k = i & (TACTUS_MAX_PLACES - 1);
 		struct tactus_place *place = place_at(k);
@@ -73,36 +69,45 @@ GLOBAL faster_idle(struct task_struct *p TASK, s32 prev_cpu)
 }
 
 /*
- * An unmanaged thread wakes up and no CPU is idle: of some CPUs of the domain, its last one first, one
- * where it may preempt; a fast one, or of equally fast ones the one that runs the least urgent task.
- * Its last CPU if there is none.
+ * Of some CPUs of the domain, its last one first, the one where an unmanaged thread that wakes up may
+ * preempt: a fast one, or of equally fast ones the one that runs the least urgent task; -1: none.
+ * slow_idle: the thread could have an idle CPU, but a slow one; then only a fast one will do, and
+ * background work there makes room at once.
  */
-GLOBAL make_room(struct task_struct *p TASK, s32 last)
+GLOBAL make_room(struct task_struct *p TASK, s32 last, bool slow_idle)
 {
 	struct tactus_class_conf *cc = general_tiers();
 	struct tactus_cpu *home = cpu_at(last);
 	struct tactus_domain *dom = home ? domain_at(home->domain) : NULL;
 	u64 now = bpf_ktime_get_ns(), key;
-	s32 victim = last;
+	s32 victim = -1;
 	u32 least = ~0u, i;
 
 	if (!home || !dom)
-		return last;
+		return -1;
 	key = tactus_vtime_floor(p->scx.dsq_vtime, dom->vtime_now);
 	bpf_for(i, 0, VICTIMS_AT_MOST) {
 		s32 cpu = last + i >= nr_cpus ? last + i - nr_cpus : last + i;
 		struct tactus_cpu *c = cpu_at(cpu);
 		struct tactus_cpu_state *cs = cpu_state_at(cpu);
-		u32 rank;
+		u32 rank, tier;
 
 		if (i >= nr_cpus)
 			break;
 		if (!c || !cs || !c->present || c->domain != home->domain || !cs->start_ns ||
-		    !bpf_cpumask_test_cpu(cpu, p->cpus_ptr) ||
-		    !tactus_unmanaged_preempts(key, running_key(cs, now), cs->priority, now - cs->slice_ns))
+		    !bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
 			continue;
-		rank = (cc ? (u32)cc->tier[c->place & (TACTUS_MAX_PLACES - 1)] * 4 : 0) + (cs->priority & 3);
-		if (rank >= least)
+		tier = cc ? cc->tier[c->place & (TACTUS_MAX_PLACES - 1)] : 0;
+		rank = tier * 4 + (cs->priority & 3);
+		if (rank >= least || (slow_idle && tier))
+			continue;
+		refresh_priority(cpu);
+		rank = tier * 4 + (cs->priority & 3);
+		if (rank >= least ||
+		    !tactus_unmanaged_preempts(key, running_key(cs, now), cs->priority,
+					       slow_idle && cs->priority == TACTUS_PRIORITY_BACKGROUND
+						       ? TACTUS_SLICE_MAX_NS
+						       : now - cs->slice_ns))
 			continue;
 		victim = cpu;
 		least = rank;
@@ -112,6 +117,41 @@ GLOBAL make_room(struct task_struct *p TASK, s32 last)
 	return victim;
 }
 
+/* Where an unmanaged thread wakes up. *insert: it goes to that CPU's own queue, with these flags. */
+static __always_inline s32 place_unmanaged(struct task_struct *p, s32 prev_cpu, u64 wake_flags, bool *insert,
+					   u64 *enq_flags)
+{
+	struct tactus_class_conf *cc = general_tiers();
+	struct tactus_cpu *c;
+	bool idle = false;
+	s32 cpu, other;
+
+	if (cc) {
+		cpu = fast_idle(p, cc);
+		if (cpu >= 0) {
+			*insert = true;
+			return cpu;
+		}
+	}
+	cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &idle);
+	*insert = idle;
+	if (idle) {
+		c = cpu_at(cpu);
+		/* a CPU of less than 0.38 of the best speed is no bargain */
+		if (!cc || !c || cc->tier[c->place & (TACTUS_MAX_PLACES - 1)] < 2)
+			return cpu;
+	}
+	other = make_room(p, prev_cpu, idle);
+	if (other < 0)
+		return cpu;
+	if (idle)
+		scx_bpf_kick_cpu(cpu, K(scx_kick_flags, SCX_KICK_IDLE)); /* give it back */
+	*insert = true;
+	*enq_flags = K(scx_enq_flags, SCX_ENQ_PREEMPT);
+	count(unmanaged_preempts);
+	return other;
+}
+
 /* ---- waking up ------------------------------------------------------------ */
 
 s32 BPF_STRUCT_OPS(tactus_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
@@ -119,19 +159,15 @@ s32 BPF_STRUCT_OPS(tactus_select_cpu, struct task_struct *p, s32 prev_cpu, u64 w
 	struct tactus_placement place = { .prev_cpu = prev_cpu };
 	struct tactus_self self;
 	struct tactus_task *t;
-	bool idle = false;
+	bool insert = false;
+	u64 flags = 0;
 	s32 cpu;
 
 	if (likely(!managed(p, &self))) {
 		count(unmanaged_wakes);
-		cpu = faster_idle(p, prev_cpu);
-		if (cpu >= 0)
-			idle = true;
-		else
-			cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &idle);
-		if (!idle)
-			return make_room(p, cpu);
-		kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), TACTUS_SLICE_DEFAULT_NS, 0);
+		cpu = place_unmanaged(p, prev_cpu, wake_flags, &insert, &flags);
+		if (insert)
+			kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), TACTUS_SLICE_DEFAULT_NS, flags);
 		return cpu;
 	}
 	t = self.t;
@@ -174,29 +210,12 @@ static __always_inline void maybe_preempt(s32 cpu, u64 key, u32 priority, u64 no
 	count(preempts);
 }
 
-/* The same for an unmanaged thread. */
-static __always_inline void preempt_unmanaged(s32 cpu, u64 key, u64 now)
-{
-	struct tactus_cpu_state *cs = cpu_state_at(cpu);
-	u64 ran;
-
-	if (!cs || !cs->start_ns)
-		return;
-	ran = now - cs->slice_ns;
-	if (!tactus_unmanaged_preempts(key, running_key(cs, now), cs->priority, ran))
-		return;
-	refresh_priority(cpu);
-	if (!tactus_unmanaged_preempts(key, running_key(cs, now), cs->priority, ran))
-		return;
-	scx_bpf_kick_cpu(cpu, K(scx_kick_flags, SCX_KICK_PREEMPT));
-	count(unmanaged_preempts);
-}
-
 static __always_inline void enqueue_unmanaged(struct task_struct *p, u64 enq_flags)
 {
 	s32 cpu = scx_bpf_task_cpu(p);
 	struct tactus_cpu *c = cpu_at(cpu);
-	u64 slice = TACTUS_SLICE_DEFAULT_NS, vtime;
+	struct tactus_cpu_state *cs;
+	u64 slice = TACTUS_SLICE_DEFAULT_NS, vtime, now;
 	bool bound = is_bound(p), wake = enq_flags & K(scx_enq_flags, SCX_ENQ_WAKEUP);
 	struct tactus_domain *dom;
 
@@ -213,18 +232,21 @@ static __always_inline void enqueue_unmanaged(struct task_struct *p, u64 enq_fla
 			return;
 		}
 		kernel_insert_vtime(p, QUEUE_CPU(cpu), slice, vtime, enq_flags);
+		cs = cpu_state_at(cpu);
+		now = bpf_ktime_get_ns();
+		if (wake && cs && cs->start_ns &&
+		    tactus_unmanaged_preempts(vtime, running_key(cs, now), cs->priority, now - cs->slice_ns)) {
+			scx_bpf_kick_cpu(cpu, K(scx_kick_flags, SCX_KICK_PREEMPT));
+			count(unmanaged_preempts);
+		}
 	} else {
 		s32 idle;
 
 		kernel_insert_vtime(p, QUEUE_OTHERS(c->domain), slice, vtime, enq_flags);
 		idle = scx_bpf_pick_idle_cpu(p->cpus_ptr, 0);
-		if (idle >= 0) {
+		if (idle >= 0)
 			scx_bpf_kick_cpu(idle, K(scx_kick_flags, SCX_KICK_IDLE));
-			return;
-		}
 	}
-	if (wake)
-		preempt_unmanaged(cpu, vtime, bpf_ktime_get_ns());
 }
 
 void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)

@@ -72,8 +72,8 @@ int parse_options(int argc, char** argv, options& out) {
   app.add_option("--physics-tasks", g.physics_tasks, "tasks per step")->capture_default_str();
   app.add_option("--path-queries", g.path_queries, "per frame")->check(CLI::Range(0, 64))->capture_default_str();
   app.add_option("--path-side", size.side, "of the grid, cells (default 80 x square root of scale)");
-  app.add_option("--load-streams", g.load_streams, "loading tasks at any time, at most (default: 2 x CPUs)");
-  app.add_option("--load-think-ms", think_ms, "of a stream, from the end of one task to the next, as if its data had to come (default 0.4 x the audio period)")
+  app.add_option("--load-streams", g.load_streams, "loading tasks at any time, at most (default: CPUs)");
+  app.add_option("--load-think-ms", think_ms, "of a stream, from the end of one task to the next, as if its data had to come (default: the audio period)")
       ->check(CLI::Range(0.0, 10000.0));
   app.add_option("--load-piece-kib", size.piece_kib, "uncompressed (default 64 x scale)");
   app.add_option("--load-mib", load_mib, "work set, in memory")->check(CLI::Range(0.1, 4096.0))->capture_default_str();
@@ -89,14 +89,14 @@ int parse_options(int argc, char** argv, options& out) {
   const double root = std::sqrt(size.scale);
   g.audio_period_ns = ns(audio_ms);
   g.frame_period_ns = ns(frame_ms != 0 ? frame_ms : audio_ms * 10 / 3);
-  g.load_think_ns = ns(think_ms >= 0 ? think_ms : 0.4 * audio_ms);
+  g.load_think_ns = ns(think_ms >= 0 ? think_ms : audio_ms);
   g.audio_rooms = size.rooms != 0 ? size.rooms : scaled(1, size.scale, 1);
   g.physics_bodies = size.bodies != 0 ? size.bodies : scaled(256, root, 16);
   g.path_side = size.side != 0 ? size.side : scaled(80, root, 8);
   g.assets.piece_bytes = std::size_t{size.piece_kib != 0 ? size.piece_kib : scaled(64, size.scale, 1)} << 10;
   g.assets.total_bytes = std::max(g.assets.piece_bytes, static_cast<std::size_t>(load_mib * 1048576));
   g.assets.seed = g.seed;
-  if (g.load_streams == 0) g.load_streams = 2 * examples::allowed_cpus();
+  if (g.load_streams == 0) g.load_streams = examples::allowed_cpus();
   g.classes[index_of(task_kind::audio)] = {3, weights[0], g.audio_period_ns};
   g.classes[index_of(task_kind::physics)] = {2, weights[1], g.frame_period_ns};
   g.classes[index_of(task_kind::path)] = {1, weights[2], 0};
