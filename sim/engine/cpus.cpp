@@ -419,6 +419,9 @@ void simulation::change_cpus(const machine_event& e) {
     if (cpu_[static_cast<unsigned>(p.cpu)].curr == &p) sched_.running(p);
     else if (p.queued) enqueue(p, false);
   }
+  // Enabling a scheduler makes every CPU go through __schedule().
+  for (unsigned c = 0; c < cpu_.size(); ++c)
+    if (cpu_[c].online && cpu_[c].curr == nullptr) begin_waking(c);
 }
 
 std::uint64_t simulation::busy_ns(unsigned c) const {

@@ -33,6 +33,7 @@ simulation::simulation(const machine& m, const workload& w, const simulation_opt
   sched_.init(topology_, now_);
   // A kernel that has just loaded the scheduler: nothing is due at moment 0.
   sched_.epoch = 1;
+  sched_.ring = options.ring;
   sched_.control.explore_ppm = 50'000;
   sched_.control.confidence_threshold = 65535 / 4;
   make_cpus();

@@ -2,6 +2,7 @@
 // policy.h: rows that do not change: uniform ones, and those of a file.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -77,6 +78,13 @@ class table_rows final : public fixed_rows {
   [[noreturn]] void fail(std::size_t nr, const std::string& what) const {
     throw description_error(fmt::format("rows {}: row {}: {}", file_, nr, what));
   }
+  // A key that is absent means every value; else it is one number or a list.
+  static bool meant(const json& row, const char* key, unsigned value) {
+    if (!row.contains(key)) return true;
+    const json& wanted = row[key];
+    if (!wanted.is_array()) return wanted.get<unsigned>() == value;
+    return std::find(wanted.begin(), wanted.end(), value) != wanted.end();
+  }
   void fill() override {
     const workload& load = simulation_->load();
     const unsigned places = simulation_->topology().nr_places;
@@ -100,8 +108,7 @@ class table_rows final : public fixed_rows {
         if (name != "*" && load.classes[c].name != name) continue;
         any = true;
         for (unsigned i = 0; i < TACTUS_NR_SITUATIONS; ++i) {
-          if (r.contains("idle_tiers") && r["idle_tiers"].get<unsigned>() != (i & 15)) continue;
-          if (r.contains("waiting_step") && r["waiting_step"].get<unsigned>() != i >> 4) continue;
+          if (!meant(r, "idle_tiers", i & 15) || !meant(r, "waiting_step", i >> 4)) continue;
           put(simulation::slot_of(c), i, row);
         }
       }
