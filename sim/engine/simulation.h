@@ -3,7 +3,8 @@
 // seed and policy give the same run, bit for bit.
 //
 //   simulation.cpp  event loop, pools and tasks, figures
-//   cpus.cpp        what a CPU does: __schedule as sched_ext has it, speed, throttling, ticks, hotplug
+//   cpus.cpp        what a CPU does: __schedule as sched_ext has it, speed, throttling, ticks
+//   changes.cpp     what happens to CPUs by itself: heat, changes of speed, hotplug
 //
 // Nothing is allocated in steady state. Not thread-safe; several may run in several threads.
 #pragma once
@@ -24,11 +25,12 @@ namespace tactus::sim {
 
 // A call of one of the scheduler's ops, with what it was told and what came of it.
 struct op_record {
-  enum class kind : std::uint8_t { select_cpu, enqueue, dispatch, running, stopping, tick, timer, init } op{};
+  enum class kind : std::uint8_t { select_cpu, enqueue, dispatch, running, stopping, tick, timer, init, enable } op{};
   std::uint64_t time_ns = 0;
   std::int32_t cpu = -1;      // where; timer: the domain
   std::uint32_t tid = 0;      // of whom; dispatch: of prev, 0 without
-  std::uint32_t argument = 0;  // select_cpu: previous CPU; enqueue: 1 on a wake-up; dispatch, stopping: 1 still runnable
+  std::uint32_t argument = 0;  // select_cpu: previous CPU; enqueue: 1 on a wake-up;
+                               // dispatch, stopping: 1 still runnable; enable: 1 affinity was lifted
   std::int64_t result = 0;     // select_cpu: CPU, +65536 when claimed; enqueue: queue; dispatch: tid taken, 0 none
 };
 
@@ -102,6 +104,7 @@ class simulation final : private kernel_host, private task_sink {
   // What the simulated machine shows in /proc: cumulative, by CPU.
   std::uint64_t busy_ns(unsigned cpu) const;
   std::uint64_t stolen_ns(unsigned cpu) const;
+  static constexpr std::uint64_t k_heat_step_ns = 10'000'000;
   bool online(unsigned cpu) const { return cpu_[cpu].online; }
   double temperature_c() const;  // of the hottest socket
   bool capped() const;           // some socket runs below its speed

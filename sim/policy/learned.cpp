@@ -58,10 +58,13 @@ learn::learner_config config_of(const policy_settings& s) {
 class learned_policy final : public policy, public event_sink {
  public:
   learned_policy(const std::string& checkpoint, const policy_settings& settings)
-      : settings_(settings), learner_(config_of(settings)), stats_(clock_), slots_(63) {
+      : settings_(settings), own_(std::make_unique<learn::learner_set>(config_of(settings))), learner_(*own_), version_(own_version_),
+        stats_(clock_), slots_(63) {
     if (!checkpoint.empty()) learner_.load(checkpoint);
     learner_.start(0);  // learns in submit, deterministically
   }
+  learned_policy(learn::learner_set& shared, std::uint32_t& version, const policy_settings& settings)
+      : settings_(settings), learner_(shared), version_(version), stats_(clock_), slots_(63) {}
 
   void attach(simulation& s) override {
     simulation_ = &s;
@@ -217,7 +220,10 @@ class learned_policy final : public policy, public event_sink {
   static constexpr std::uint32_t k_uid = 1000;
   static constexpr std::uint64_t k_sample_ns = 1'000'000'000;  // as publisher.cpp
   policy_settings settings_;
-  learn::learner_set learner_;
+  std::unique_ptr<learn::learner_set> own_;
+  learn::learner_set& learner_;
+  std::uint32_t own_version_ = 0;
+  std::uint32_t& version_;  // of the rows compiled last
   agent::tick_clock clock_;
   agent::class_stats stats_;
   agent::class_slots slots_;
@@ -228,12 +234,15 @@ class learned_policy final : public policy, public event_sink {
   learn::machine_state state_;
   std::vector<std::uint64_t> busy_before_, stolen_before_;
   std::uint64_t sampled_ns_ = 0;
-  std::uint32_t version_ = 0;
   std::shared_ptr<learn::policy_inputs> staged_inputs_;
   staged_rows staged_;
 };
 
 }  // namespace
+
+std::unique_ptr<policy> make_learned(learn::learner_set& shared, std::uint32_t& version, const policy_settings& settings) {
+  return std::make_unique<learned_policy>(shared, version, settings);
+}
 
 std::unique_ptr<policy> make_learned(const std::string& checkpoint, const policy_settings& settings) {
   return std::make_unique<learned_policy>(checkpoint, settings);

@@ -17,6 +17,10 @@
 
 #include "sim/engine/simulation.h"
 
+namespace tactus::learn {
+class learner_set;
+}
+
 namespace tactus::sim {
 
 struct policy_settings {
@@ -57,5 +61,9 @@ std::unique_ptr<policy> make_rule(const std::string& name, const policy_settings
 std::unique_ptr<policy> make_random_rows();
 std::unique_ptr<policy> make_row_table(const std::string& file);
 std::unique_ptr<policy> make_learned(const std::string& checkpoint, const policy_settings& settings);
+// The same with a learner that many simulations share, one after the other: pre-training. `version`
+// counts the versions of rows over all of them; both outlive the policy. Between two simulations the
+// caller switches learning off and on again, so that no segment spans them.
+std::unique_ptr<policy> make_learned(learn::learner_set& shared, std::uint32_t& version, const policy_settings& settings);
 
 }  // namespace tactus::sim
