@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
   add_run_command(app);
   add_trace_commands(app);
 #ifdef TACTUS_SIM_SOLVE
-  add_solve_commands(app);
+  add_oracle_commands(app);
 #endif
   try {
     app.parse(argc, argv);
