@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/policy/policy.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace tactus::sim {
+namespace {
+
+class fallback_policy final : public policy {
+ public:
+  void attach(simulation& s) override { s.sched().control.mode = TACTUS_MODE_FALLBACK; }
+};
+
+}  // namespace
+
+const std::vector<policy_name>& policy_names() {
+  static const std::vector<policy_name> names{
+      {"fallback", "the scheduler's own heuristic, as without an agent"},
+      {"random", "rows that draw places at random, no hold"},
+      {"rows:FILE", "rows of a table"},
+#ifdef TACTUS_SIM_LEARNER
+      {"learned[:FILE]", "the learner, online; it starts from the checkpoint FILE or from nothing"},
+#endif
+      {"round-robin", "place after place"},
+      {"join-shortest-queue", "the place with the fewest workers per CPU"},
+      {"power-of-two", "the shorter queue of two places drawn at random"},
+      {"join-idle-queue", "an idle place, drawn at random; else any"},
+      {"shortest-expected-delay", "(workers + 1) / speed is least"},
+      {"fastest-first", "greedy: the fastest idle place, else one queue for all"},
+      {"threshold:M", "as greedy, but a slow place only when M or more wait"},
+  };
+  return names;
+}
+
+std::unique_ptr<policy> make_policy(const std::string& name, const policy_settings& settings) {
+  if (name == "fallback") return std::make_unique<fallback_policy>();
+  if (name == "random") return make_random_rows();
+  if (name.starts_with("rows:")) return make_row_table(name.substr(5));
+#ifdef TACTUS_SIM_LEARNER
+  if (name == "learned") return make_learned("", settings);
+  if (name.starts_with("learned:")) return make_learned(name.substr(8), settings);
+#endif
+  if (auto rule = make_rule(name, settings)) return rule;
+  throw description_error(fmt::format("policy {}: unknown; see tactus-sim list", name));
+}
+
+std::vector<double> true_speeds(const simulation& s, unsigned task_class) {
+  const machine& m = s.on();
+  const task_class_spec& c = s.load().classes[task_class];
+  std::vector<double> sum(s.topology().nr_places, 0), cpus(s.topology().nr_places, 0);
+  for (unsigned i = 0; i < m.cpus.size(); ++i) {
+    if (s.topology().cpus[i].present == 0) continue;
+    const cpu_spec& spec = m.cpus[i];
+    double speed = spec.speed * (1 - spec.steal_share);
+    if (spec.quota_ns != 0) speed *= static_cast<double>(spec.quota_ns) / static_cast<double>(spec.period_ns);
+    for (const auto& [type, factor] : c.speed)
+      if (m.types[spec.type] == type) speed *= factor;
+    sum[s.topology().cpus[i].place] += speed;
+    ++cpus[s.topology().cpus[i].place];
+  }
+  for (std::size_t p = 0; p < sum.size(); ++p) sum[p] /= cpus[p];
+  return sum;
+}
+
+void publish_true_tiers(simulation& s) {
+  for (unsigned c = 0; c < s.load().classes.size(); ++c) {
+    const std::vector<double> speed = true_speeds(s, c);
+    const double best = *std::max_element(speed.begin(), speed.end());
+    for (unsigned bank = 0; bank < 2; ++bank) {
+      tactus_class_conf& conf = s.sched().classes[bank * TACTUS_MAX_SLOTS + simulation::slot_of(c)];
+      conf.in_use = 1;
+      for (std::size_t p = 0; p < speed.size(); ++p) {
+        const double ratio = speed[p] / best;  // the bounds of agent/publish/tiers.cpp
+        conf.tier[p] = static_cast<__u8>((ratio < 0.758) + (ratio < 0.379) + (ratio < 0.189));
+      }
+    }
+  }
+}
+
+}  // namespace tactus::sim
