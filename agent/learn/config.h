@@ -66,6 +66,10 @@ struct learner_config {
 
 	// Throws config_error naming the first field out of range.
 	void validate() const;
+
+	// Sets a numeric field by its name. Throws config_error: no such field (and which
+	// there are), not a number, out of range.
+	void set(std::string const& name, std::string const& value);
 };
 
 class config_error : public std::invalid_argument {
