@@ -279,6 +279,7 @@ void learner_set::compile(std::shared_ptr<policy_inputs const> inputs, row_sink&
 	batch b;
 	std::vector<float> z(std::size_t(nr_places) + 1);
 	std::vector<double> probability(z.size());
+	std::vector<std::uint8_t> near;
 	std::array<tactus_row, TACTUS_NR_SITUATIONS> rows;
 	for (unsigned slot = 0; slot < unsigned(k_max_slots); ++slot) {
 		class_inputs const& c = inputs->classes[slot];
@@ -308,7 +309,8 @@ void learner_set::compile(std::shared_ptr<policy_inputs const> inputs, row_sink&
 			auto const places = p.compile_pi.place_logits(i);
 			std::copy(places.begin(), places.end(), z.begin());
 			z.back() = p.compile_pi.hold_logit(i);
-			row_distribution(z, double(x.floor), probability);
+			near_actions(x, b.situation[std::size_t(i)], near);
+			row_distribution(z, near, double(x.floor), probability);
 			tactus_row& row = rows[std::size_t(i)];
 			row = {};
 			float const confidence = std::isfinite(c.confidence) ? std::clamp(c.confidence, 0.0f, 1.0f) : 0;
@@ -346,7 +348,9 @@ std::vector<double> learner_set::distribution(policy_inputs const& inputs, unsig
 	std::vector<float> z(pi.place_logits(0).begin(), pi.place_logits(0).end());
 	z.push_back(pi.hold_logit(0));
 	std::vector<double> out(z.size());
-	row_distribution(z, double(x.floor), out);
+	std::vector<std::uint8_t> near;
+	near_actions(x, situation, near);
+	row_distribution(z, near, double(x.floor), out);
 	return out;
 }
 

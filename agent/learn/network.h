@@ -81,6 +81,14 @@ inline bool tier_idle(context const& c, int place, unsigned situation)
 	return (situation >> c.tier[place]) & 1;
 }
 
+// Actions that have an idle CPU behind them, and hold (the last): see rows.h.
+inline void near_actions(context const& c, unsigned situation, std::vector<std::uint8_t>& near)
+{
+	near.assign(std::size_t(c.nr_places) + 1, 1);
+	for (int p = 0; p < c.nr_places; ++p)
+		near[std::size_t(p)] = tier_idle(c, p, situation);
+}
+
 // ----------------------------------------------------------------- weights ---
 
 struct block {

@@ -89,7 +89,7 @@ TEST_CASE("the masked softmax has no mass and no gradient on illegal actions, an
 	CHECK(s[0] == 0);
 	CHECK(s[4] == 0);
 	CHECK(s[1] + s[2] + s[3] == doctest::Approx(1).epsilon(1e-14));
-	policy_gradient<double>(s, prior, legal, 2, 1.5, 0.03, 0.1, 0.2, d);
+	policy_gradient<double>(s, prior, legal, 2, 1.5, 0.97, 0.1, 0.2, d);
 	CHECK(d[0] == 0);
 	CHECK(d[4] == 0);
 	CHECK(d[2] != 0);
@@ -105,7 +105,7 @@ TEST_CASE("the policy gradient is the derivative of its terms")
 	std::vector<double> z{0.3, -1, 0.5, 2};
 	std::vector<std::uint8_t> const legal{1, 1, 0, 1};
 	std::vector<double> const prior{0.5, 0.1, 0, 0.4};
-	double const advantage = -0.8, e = 0.07, h = 0.3, kappa = 0.6;
+	double const advantage = -0.8, keep = 0.93, floor = 0.07 / 3, h = 0.3, kappa = 0.6;
 	int const action = 3;
 	auto loss = [&] {
 		std::vector<double> s(4);
@@ -113,11 +113,12 @@ TEST_CASE("the policy gradient is the derivative of its terms")
 		double kl = 0;
 		for (int i = 0; i < 4; ++i)
 			kl += prior[i] > 0 ? prior[i] * std::log(prior[i] / s[i]) : 0;
-		return -advantage * std::log((1 - e) * s[action] + e / 3) - h * entropy_of(s) + kappa * kl;
+		return -advantage * std::log(keep * s[action] + floor) - h * entropy_of(s) + kappa * kl;
 	};
 	std::vector<double> s(4), d(4, 0);
 	masked_softmax<double>(z, legal, s);
-	policy_gradient<double>(s, prior, legal, action, advantage, e, h, kappa, d);
+	double const share = keep * s[action] / (keep * s[action] + floor);
+	policy_gradient<double>(s, prior, legal, action, advantage, share, h, kappa, d);
 	for (int i = 0; i < 4; ++i) {
 		double const keep = z[i];
 		z[i] = keep + 1e-6;
