@@ -194,12 +194,16 @@ Scalar learner_step<Scalar>::gradient(learner_config const& config, schedule con
 			g_[k] = step.g;
 			rho_bar_[k] = std::min(config.ratio_clip, rho);
 			c_[k] = config.trace_factor * std::min(config.trace_clip, rho);
-			if (!step.policy_term)
+			if (!step.policy_term || config.target == n_step)
 				rho_bar_[k] = c_[k] = 1;
 		}
 	}
-	if (!fixed_targets)
+	if (!fixed_targets) {
 		vtrace(r_, g_, rho_bar_, c_, value_, v_, advantage_);
+		if (config.target == gae) // sum over l of (g lambda)^l d_{k+l}, with the ratios of V-trace
+			for (int k = 0; k < n; ++k)
+				advantage_[k] = v_[k] - value_[k];
+	}
 
 	Scalar loss = 0;
 	for (int k = 0; k < n; ++k) {

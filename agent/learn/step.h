@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The learner step, in the notation of docs/learning.md section 2; hold this
+// The learner step, in the notation of docs/learning.md; hold this
 // file and step.cpp beside that page. One segment of n decisions in, one
 // gradient of the loss out:
 //
@@ -10,10 +10,11 @@
 //   r_k   = -(C_k - eta tau_k) / scale             centred reward; scale = running RMS
 //   g_k   = exp(-b tau_k)                          discount over time, b = beta / mean service time
 //   rho_k = pi(a_k|x_k) / mu_k
-//   rb_k  = min(ratio_clip, rho_k),  c_k = 0.98 min(trace_clip, rho_k)
+//   rb_k  = min(ratio_clip, rho_k),  c_k = trace_factor min(trace_clip, rho_k)
 //   d_k   = rb_k (r_k + g_k V(x_{k+1}) - V(x_k))
 //   v_k   = V(x_k) + d_k + g_k c_k (v_{k+1} - V(x_{k+1})),   v_n = V(x_n)
 //   A_k   = rb_k (r_k + g_k v_{k+1} - V(x_k)) / RMS(A)
+//           n-step: rb = c = 1 throughout;  GAE: A_k = (v_k - V(x_k)) / RMS(A)
 //   loss  = mean_k [ -A_k log pi(a_k|x_k) + 0.5 (v_k - V(x_k))^2
 //                    - h H(pi(.|x_k)) + kappa KL(prior || pi) ]
 //   step  : clip the norm; g <- 0.99 g + 0.01 d^2; theta <- theta - lr d / sqrt(g/(1-0.99^t) + 1e-5)
@@ -84,7 +85,7 @@ struct segment {
 	int n() const { return int(steps.size()) - 1; }
 };
 
-// Targets by one backward pass. Spans of n, value of n + 1.
+// V-trace targets by one backward pass. Spans of n, value of n + 1.
 void vtrace(std::span<double const> r, std::span<double const> g, std::span<double const> rho_bar,
 	    std::span<double const> c, std::span<double const> value, std::span<double> v, std::span<double> advantage);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Trains the real learner on a system through compiled rows and says, exactly, how far the rows are
-// from the optimum: the proof that the learner finds it (docs/learning.md section 12).
+// from the optimum: the proof that the learner finds it (docs/learning.md).
 #pragma once
 
 #include "queueing/environment.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The systems whose optimum is known or can be computed (docs/learning.md section 8), as processes:
+// The systems whose optimum is known or can be computed (docs/learning.md), as processes:
 //
 //   queue_model      O1, O2: one queue, exponential servers of any speeds (Lin & Kumar 1984)
 //   immediate_model  O3: each job is sent to one of two first-in-first-out queues when it arrives

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A small scheduling problem as a Markov decision process in continuous time, and its exact answers
-// (docs/learning.md section 8.1): the optimum by relative value iteration, and the cost of any
+// (docs/learning.md): the optimum by relative value iteration, and the cost of any
 // stochastic policy by the same code with the minimum replaced by the policy's average.
 //
 //   state   what there is between events: jobs present (the cost rate), busy places, waiting jobs

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Policies for the models of models.h: the fixed rules that learning is compared with
-// (docs/learning.md section 7), and decision rows as the kernel would draw from them.
+// (docs/learning.md), and decision rows as the kernel would draw from them.
 #pragma once
 
 #include "solve/process.h"

@@ -80,6 +80,24 @@ TEST_CASE("V-trace with ratios 1 and trace factor 1 is the n-step return")
 	}
 }
 
+TEST_CASE("GAE is the discounted sum of the one-step errors")
+{
+	int const n = 12;
+	random_targets t(5, n);
+	double const lambda = 0.9;
+	std::fill(t.rho_bar.begin(), t.rho_bar.end(), 1.0);
+	std::fill(t.c.begin(), t.c.end(), lambda);
+	vtrace(t.r, t.g, t.rho_bar, t.c, t.value, t.v, t.a);
+	for (int s = 0; s < n; ++s) {
+		double sum = 0, product = 1;
+		for (int k = s; k < n; ++k) {
+			sum += product * (t.r[k] + t.g[k] * t.value[k + 1] - t.value[k]);
+			product *= lambda * t.g[k];
+		}
+		CHECK(t.v[s] - t.value[s] == doctest::Approx(sum).epsilon(1e-12)); // what target = gae takes as A
+	}
+}
+
 TEST_CASE("the masked softmax has no mass and no gradient on illegal actions, and sums to 1")
 {
 	std::vector<double> const z{1000, -3, 0.5, 2, -1000};
