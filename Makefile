@@ -15,13 +15,14 @@ KERNEL ?= latest
 HOST ?= 0
 NAME ?= --quick all
 
-.PHONY: help setup deps-build deps-vm deps-all configure build build-demo demo check check-full bench clean
+.PHONY: help setup deps-build deps-vm deps-all configure build build-demo demo check check-full oracle bench clean
 
 help:
 	@echo 'make demo        the whole thing, from nothing to a report: packages, kernel, build, VM, comparison'
 	@echo '                   SEED=1 ROUNDS=10 KERNEL=latest|6.16|6.18|7.3; HOST=1 uses this machine'"'"'s own kernel'
 	@echo 'make check       set-up, build, all tests, also under sanitizers and in VMs; closes with the counts'
 	@echo 'make check-full  the same with every VM test on every kernel'
+	@echo 'make oracle      trains the learner on systems with exactly known optima; says which bounds it met'
 	@echo 'make build       set-up and build only; the programs are in build/bin'
 	@echo 'make bench       the benchmark program; NAME='"'"'tag --json'"'"' and the like choose'
 	@echo 'make clean       removes build/ (what was downloaded stays in the cache folder)'
@@ -61,6 +62,10 @@ check: deps-all build
 
 check-full: deps-all build
 	@scripts/check.sh --build $(BUILD) --jobs $(JOBS) --full
+
+oracle: configure
+	@cmake --build $(BUILD) -j $(JOBS) --target tactus-sim
+	@scripts/oracle.py --build $(BUILD) --json $(BUILD)/oracle.json
 
 bench: build
 	@$(BUILD)/bin/tactus-bench $(NAME)

@@ -158,6 +158,7 @@ struct learner_stats {
 	double prior_weight = 0; // kappa
 	double entropy = 0;	 // nats
 	double kl_rows = 0;	 // mean KL between consecutive compiled rows, nats
+	bool converged = false;	 // rows and critic have stood still for config's converged_publishes
 	double kl_prior = 0;	 // mean KL(prior || pi), nats; of the last updates with kappa > 0
 	double explained_variance = 0; // of the critic; < 0: worse than a constant
 	double clipped_ratio = 0; // share of ratios above 1

@@ -20,7 +20,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "checkpoints are written as memory lies");
 
 constexpr std::uint64_t k_magic = 0x4b504354'55544354ull;
-constexpr std::uint32_t k_schema = 1; // layout of the file, the network and its inputs
+constexpr std::uint32_t k_schema = 2; // layout of the file, the network and its inputs
 
 struct header {
 	std::uint64_t magic;

@@ -82,6 +82,7 @@ double clone_fallback(learner_config const& config, float* theta)
 	policy_inputs in;
 	std::vector<double> target(k_max_places + 1), s(k_max_places + 1);
 	std::vector<float> z;
+	std::vector<std::uint8_t> near;
 	double tail_kl = 0;
 	int tail_count = 0;
 
@@ -105,7 +106,8 @@ double clone_fallback(learner_config const& config, float* theta)
 			z.push_back(pi.hold_logit(i));
 			std::span<double> const t(target.data(), z.size()), q(s.data(), z.size());
 			fallback_distribution(*b.contexts[b.context_of[i]], b.situation[i], config.clone_smoothing, t);
-			row_distribution(z, 0, q);
+			near.assign(z.size(), 1);
+			row_distribution(z, near, 0, q);
 			for (std::size_t a = 0; a < z.size(); ++a) {
 				kl += t[a] > 0 ? t[a] * std::log(t[a] / q[a]) : 0;
 				float const d = float((q[a] - t[a]) / n);

@@ -1,13 +1,61 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Range checks of the hyper-parameters. The ranges are what the algorithm can
-// bear, not what is wise.
+// The hyper-parameters by name, with their ranges. The ranges are what the algorithm can bear, not
+// what is wise.
 #include "config.h"
 
 #include <cmath>
+#include <cstdlib>
+#include <variant>
 
 namespace tactus::learn {
 namespace {
+
+struct field {
+	char const* name;
+	std::variant<double learner_config::*, int learner_config::*, bool learner_config::*> member;
+	double low, high;
+};
+
+constexpr field k_fields[] = {
+	{"segment_length", &learner_config::segment_length, 1, 1024},
+	{"discount_beta", &learner_config::discount_beta, 0, 10},
+	{"service_time_ns", &learner_config::service_time_ns, 0, 1e12},
+	{"target", &learner_config::target, 0, 2},
+	{"trace_factor", &learner_config::trace_factor, 0, 1},
+	{"ratio_clip", &learner_config::ratio_clip, 0.01, 100},
+	{"trace_clip", &learner_config::trace_clip, 0, 100},
+	{"value_weight", &learner_config::value_weight, 0, 100},
+	{"entropy_start", &learner_config::entropy_start, 0, 10},
+	{"entropy_end", &learner_config::entropy_end, 0, 10},
+	{"entropy_decisions", &learner_config::entropy_decisions, 1, 1e15},
+	{"prior_start", &learner_config::prior_start, 0, 100},
+	{"prior_half_life", &learner_config::prior_half_life, 1, 1e15},
+	{"reward_clip", &learner_config::reward_clip, 0.1, 1e6},
+	{"centring_step", &learner_config::centring_step, 1e-8, 1},
+	{"advantage_step", &learner_config::advantage_step, 1e-6, 1},
+	{"max_cost_rate", &learner_config::max_cost_rate, 1, 1e12},
+	{"learning_rate_start", &learner_config::learning_rate_start, 0, 1},
+	{"learning_rate_end", &learner_config::learning_rate_end, 0, 1},
+	{"learning_rate_decisions", &learner_config::learning_rate_decisions, 1, 1e15},
+	{"gradient_clip", &learner_config::gradient_clip, 1e-6, 1e6},
+	{"kl_target", &learner_config::kl_target, 0, 10},
+	{"weight_init", &learner_config::weight_init, 0, 2},
+	{"converged_kl", &learner_config::converged_kl, 0, 10},
+	{"converged_publishes", &learner_config::converged_publishes, 1, 1e6},
+	{"rms_decay", &learner_config::rms_decay, 0, 0.999999},
+	{"rms_epsilon", &learner_config::rms_epsilon, 1e-12, 1},
+	{"accumulate", &learner_config::accumulate, 1, 1024},
+	{"floor", &learner_config::floor, 0, 1},
+	{"floor_deadline", &learner_config::floor_deadline, 0, 1},
+	{"clone_smoothing", &learner_config::clone_smoothing, 0, 1},
+	{"clone_steps", &learner_config::clone_steps, 0, 100000},
+	{"kept_versions", &learner_config::kept_versions, 1, 4096},
+	{"queue_segments", &learner_config::queue_segments, 1, 65536},
+	{"reorder_window", &learner_config::reorder_window, 0, 256},
+	{"emulate_lag_updates", &learner_config::emulate_lag_updates, 0, 65536},
+	{"use_ratio", &learner_config::use_ratio, 0, 1},
+};
 
 void in_range(char const* field, double value, double low, double high)
 {
@@ -21,37 +69,28 @@ void in_range(char const* field, double value, double low, double high)
 
 void learner_config::validate() const
 {
-	in_range("segment_length", segment_length, 1, 1024);
-	in_range("discount_beta", discount_beta, 0, 10);
-	in_range("service_time_ns", service_time_ns, 0, 1e12);
-	in_range("trace_factor", trace_factor, 0, 1);
-	in_range("ratio_clip", ratio_clip, 0.01, 100);
+	for (field const& f : k_fields)
+		in_range(f.name, std::visit([&](auto m) { return double(this->*m); }, f.member), f.low, f.high);
 	in_range("trace_clip", trace_clip, 0, ratio_clip); // V-trace needs c <= rho
-	in_range("value_weight", value_weight, 0, 100);
-	in_range("entropy_start", entropy_start, 0, 10);
-	in_range("entropy_end", entropy_end, 0, 10);
-	in_range("entropy_decisions", entropy_decisions, 1, 1e15);
-	in_range("prior_start", prior_start, 0, 100);
-	in_range("prior_half_life", prior_half_life, 1, 1e15);
-	in_range("reward_clip", reward_clip, 0.1, 1e6);
-	in_range("centring_step", centring_step, 1e-8, 1);
-	in_range("advantage_step", advantage_step, 1e-6, 1);
-	in_range("max_cost_rate", max_cost_rate, 1, 1e12);
-	in_range("learning_rate_start", learning_rate_start, 0, 1);
-	in_range("learning_rate_end", learning_rate_end, 0, 1);
-	in_range("learning_rate_decisions", learning_rate_decisions, 1, 1e15);
-	in_range("gradient_clip", gradient_clip, 1e-6, 1e6);
-	in_range("rms_decay", rms_decay, 0, 0.999999);
-	in_range("rms_epsilon", rms_epsilon, 1e-12, 1);
-	in_range("accumulate", accumulate, 1, 1024);
-	in_range("floor", floor, 0, 1);
-	in_range("floor_deadline", floor_deadline, 0, 1);
-	in_range("clone_smoothing", clone_smoothing, 0, 1);
-	in_range("clone_steps", clone_steps, 0, 100000);
-	in_range("kept_versions", kept_versions, 1, 4096);
-	in_range("queue_segments", queue_segments, 1, 65536);
-	in_range("reorder_window", reorder_window, 0, 256);
-	in_range("emulate_lag_updates", emulate_lag_updates, 0, 4096);
+}
+
+void learner_config::set(std::string const& name, std::string const& value)
+{
+	for (field const& f : k_fields) {
+		if (name != f.name)
+			continue;
+		char* end = nullptr;
+		double const x = std::strtod(value.c_str(), &end);
+		if (value.empty() || *end)
+			throw config_error("learner: " + name + " = \"" + value + "\" is not a number");
+		in_range(f.name, x, f.low, f.high);
+		std::visit([&](auto m) { this->*m = static_cast<std::remove_reference_t<decltype(this->*m)>>(x); }, f.member);
+		return;
+	}
+	std::string known;
+	for (field const& f : k_fields)
+		known += std::string(known.empty() ? "" : ", ") + f.name;
+	throw config_error("learner: no hyper-parameter is called \"" + name + "\"; there are " + known);
 }
 
 } // namespace tactus::learn

@@ -12,6 +12,9 @@
 
 namespace tactus::learn {
 
+enum target_kind : int { vtrace_target = 0, n_step = 1, gae = 2 };
+enum init_kind : int { normal_init = 0, he_init = 1, orthogonal_init = 2 };
+
 // Names follow docs/learning.md; units in the names. Schedules run over
 // decisions trained, which the checkpoint keeps. Where a default differs from
 // that page (n 32, 0.98, lr 3e-3), it learned faster and as steadily within 50k
@@ -24,6 +27,7 @@ struct learner_config {
 	int segment_length = 16;	  // n: decisions per segment
 	double discount_beta = 0.15;	  // b = discount_beta / mean service time
 	double service_time_ns = 0;	  // 0: measured (set_service_time_ns, else mean gap)
+	int target = 0;			  // 0 V-trace, 1 n-step return, 2 GAE (lambda = trace_factor): step.h
 	double trace_factor = 0.9;	  // c_k = trace_factor * min(trace_clip, rho)
 	double ratio_clip = 1.0;	  // rb_k = min(ratio_clip, rho)
 	double trace_clip = 1.0;
@@ -45,9 +49,17 @@ struct learner_config {
 	double learning_rate_end = 5e-4;   // .. to the floor
 	double learning_rate_decisions = 200e3;
 	double gradient_clip = 0.5;	   // global norm
+	double kl_target = 0;		   // > 0: the rate is also adapted so that consecutive rows differ by about
+					   // so many nats; at most 10 times and at least a tenth of the schedule's
 	double rms_decay = 0.99;
 	double rms_epsilon = 1e-5;	   // added under the root
 	int accumulate = 1;		   // segments per step
+
+	int weight_init = 0;		   // 0 variance 1/fan-in, 1 He (2/fan-in), 2 orthogonal; for clone_steps 0 above all
+
+	// convergence, a figure: rows differ by less than this from those before, ..
+	double converged_kl = 1e-3;
+	int converged_publishes = 100;	   // .. for so many versions, and the critic's explained variance is steady
 
 	// rows
 	double floor = 0.01;		   // e: uniform share of a row
@@ -66,6 +78,10 @@ struct learner_config {
 
 	// Throws config_error naming the first field out of range.
 	void validate() const;
+
+	// Sets a numeric field by its name. Throws config_error: no such field (and which
+	// there are), not a number, out of range.
+	void set(std::string const& name, std::string const& value);
 };
 
 class config_error : public std::invalid_argument {

@@ -40,7 +40,7 @@ struct learner_set::impl {
 	explicit impl(learner_config const& c) : config(c), history(c.kept_versions), queue(c.queue_segments)
 	{
 		weights<float> theta;
-		initial_weights(config.seed, theta.data());
+		initial_weights(config.seed, theta.data(), config.weight_init);
 		clone_fallback(config, theta.data());
 		shared.set(theta.data(), nullptr);
 		prior = std::make_shared<weights<float> const>(theta);
@@ -60,6 +60,7 @@ struct learner_set::impl {
 	void apply(learner_thread_state& state, schedule const& now);
 	void run();
 	void note(step_report const& r, double norm, bool applied);
+	void rows_changed(double kl);
 
 	learner_config const config;
 	shared_parameters shared;
@@ -75,6 +76,7 @@ struct learner_set::impl {
 	std::atomic<int> nr_threads{0};
 	std::atomic<std::uint64_t> decisions_seen{0}, decisions_trained{0}, updates{0}, segments_dropped{0};
 	std::atomic<double> service_time_ns{0};
+	std::atomic<double> rate_factor{1}; // of the learning rate, where it adapts to the rows' change
 	// Mean square of A with its count, for the running RMS.
 	std::atomic<double> mean_square_advantage{0};
 	std::atomic<std::uint64_t> updates_of_advantage{0};
@@ -90,6 +92,8 @@ struct learner_set::impl {
 	evaluation<float> compile_pi;
 	std::vector<std::uint16_t> last_rows; // slots x situations x cdf, once a slot was compiled
 	std::array<int, k_max_slots> last_places{};
+	int steady_publishes = 0;
+	double steady_variance = 0; // explained variance when they began
 };
 
 learner_set::learner_set(learner_config const& config)
@@ -187,7 +191,7 @@ void learner_set::impl::apply(learner_thread_state& state, schedule const& now)
 	if (finite) {
 		if (norm > config.gradient_clip)
 			state.gradient *= float(config.gradient_clip / norm);
-		shared.apply(state.gradient.data(), now.learning_rate, config.rms_decay, config.rms_epsilon);
+		shared.apply(state.gradient.data(), now.learning_rate * rate_factor.load(std::memory_order_relaxed), config.rms_decay, config.rms_epsilon);
 		updates.fetch_add(1, std::memory_order_relaxed);
 	}
 	if (finite && state.report.policy_terms > 0) {
@@ -279,6 +283,7 @@ void learner_set::compile(std::shared_ptr<policy_inputs const> inputs, row_sink&
 	batch b;
 	std::vector<float> z(std::size_t(nr_places) + 1);
 	std::vector<double> probability(z.size());
+	std::vector<std::uint8_t> near;
 	std::array<tactus_row, TACTUS_NR_SITUATIONS> rows;
 	for (unsigned slot = 0; slot < unsigned(k_max_slots); ++slot) {
 		class_inputs const& c = inputs->classes[slot];
@@ -308,7 +313,8 @@ void learner_set::compile(std::shared_ptr<policy_inputs const> inputs, row_sink&
 			auto const places = p.compile_pi.place_logits(i);
 			std::copy(places.begin(), places.end(), z.begin());
 			z.back() = p.compile_pi.hold_logit(i);
-			row_distribution(z, double(x.floor), probability);
+			near_actions(x, b.situation[std::size_t(i)], near);
+			row_distribution(z, near, double(x.floor), probability);
 			tactus_row& row = rows[std::size_t(i)];
 			row = {};
 			float const confidence = std::isfinite(c.confidence) ? std::clamp(c.confidence, 0.0f, 1.0f) : 0;
@@ -330,7 +336,23 @@ void learner_set::compile(std::shared_ptr<policy_inputs const> inputs, row_sink&
 	std::scoped_lock lock(p.stats_mutex);
 	++p.figures.compiles;
 	if (rows_compared)
-		p.figures.kl_rows = sum_kl / rows_compared;
+		p.rows_changed(sum_kl / rows_compared);
+}
+
+// Of the rows just compiled against those before. Holds stats_mutex.
+void learner_set::impl::rows_changed(double kl)
+{
+	figures.kl_rows = kl;
+	bool const steady = kl < config.converged_kl && std::abs(figures.explained_variance - steady_variance) < 0.1;
+	if (!steady)
+		steady_variance = figures.explained_variance;
+	steady_publishes = steady ? steady_publishes + 1 : 0;
+	figures.converged = steady_publishes >= config.converged_publishes;
+	if (config.kl_target <= 0)
+		return;
+	double const factor = rate_factor.load(std::memory_order_relaxed);
+	double const wanted = kl > 2 * config.kl_target ? factor / 1.5 : kl < config.kl_target / 2 ? factor * 1.5 : factor;
+	rate_factor.store(std::clamp(wanted, 0.1, 10.0), std::memory_order_relaxed);
 }
 
 std::vector<double> learner_set::distribution(policy_inputs const& inputs, unsigned slot, unsigned situation) const
@@ -346,7 +368,9 @@ std::vector<double> learner_set::distribution(policy_inputs const& inputs, unsig
 	std::vector<float> z(pi.place_logits(0).begin(), pi.place_logits(0).end());
 	z.push_back(pi.hold_logit(0));
 	std::vector<double> out(z.size());
-	row_distribution(z, double(x.floor), out);
+	std::vector<std::uint8_t> near;
+	near_actions(x, situation, near);
+	row_distribution(z, near, double(x.floor), out);
 	return out;
 }
 
@@ -389,7 +413,7 @@ learner_stats learner_set::stats() const
 		service = s.mean_gap_ns;
 	s.discount_rate = service > 0 ? p.config.discount_beta / service : 0;
 	schedule const now = schedule_at(p.config, double(s.decisions_trained));
-	s.learning_rate = now.learning_rate;
+	s.learning_rate = now.learning_rate * p.rate_factor.load(std::memory_order_relaxed);
 	s.entropy_weight = now.h;
 	s.prior_weight = now.kappa;
 	for (block const& b : k_blocks) {

@@ -54,6 +54,7 @@ context encode(policy_inputs const& inputs, unsigned slot, learner_config const&
 	// Weights 1, 3, 15 give 0.25, 0.5, 1: what counts is the ratio.
 	out.task[k_task_size] = std::isfinite(c.weight) && c.weight > 0 ? clean(std::log2(1 + c.weight) / 4) : 0;
 	out.task[k_task_size + 1] = c.deadline;
+	out.x *= k_context_scale;
 	out.place.resize(k_place_size, out.nr_places);
 	for (int p = 0; p < out.nr_places; ++p) {
 		for (int i = 0; i < k_place_size; ++i)
@@ -63,16 +64,38 @@ context encode(policy_inputs const& inputs, unsigned slot, learner_config const&
 	return out;
 }
 
-void initial_weights(std::uint64_t seed, float* theta)
+namespace {
+
+// Rows (or columns, whichever are fewer) orthonormal: Gram-Schmidt of what is there.
+void orthogonalise(Eigen::Map<Eigen::MatrixXf> m)
+{
+	bool const tall = m.rows() >= m.cols();
+	Eigen::MatrixXf q = tall ? Eigen::MatrixXf(m) : Eigen::MatrixXf(m.transpose());
+	for (int c = 0; c < q.cols(); ++c) {
+		for (int before = 0; before < c; ++before)
+			q.col(c) -= q.col(before).dot(q.col(c)) * q.col(before);
+		q.col(c).normalize();
+	}
+	m = tall ? q : Eigen::MatrixXf(q.transpose());
+}
+
+} // namespace
+
+void initial_weights(std::uint64_t seed, float* theta, int init)
 {
 	std::mt19937_64 random(seed);
 	std::normal_distribution<float> normal;
 	std::fill_n(theta, k_nr_weights, 0.0f);
 	auto draw = [&](block_id id, double fan_in, double gain) {
 		block const b = k_blocks[id];
-		float const sigma = float(gain / std::sqrt(fan_in));
+		float const sigma = init == orthogonal_init ? 1 : float(gain * std::sqrt((init == he_init ? 2 : 1) / fan_in));
 		for (int i = 0; i < b.size(); ++i)
 			theta[b.offset + i] = sigma * normal(random);
+		if (init != orthogonal_init)
+			return;
+		Eigen::Map<Eigen::MatrixXf> const m(theta + b.offset, b.rows, b.cols);
+		orthogonalise(m);
+		Eigen::Map<Eigen::MatrixXf>(theta + b.offset, b.rows, b.cols) *= float(gain);
 	};
 	draw(b_trunk_x, k_context, 1);
 	draw(b_trunk_s, k_situation, 1);

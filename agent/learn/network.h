@@ -28,6 +28,10 @@
 // several times faster than any preference among places, and a row that holds
 // everything for a second undoes what it learned.
 //
+// x is scaled by a tenth: on most machines some fifty of its inputs are constant
+// (absent marks), so that with equal steps per weight the trunk's bias would move
+// fifty times as fast as anything else.
+//
 // What depends only on the context (Wx x, Wf f_p, ..) is computed once per
 // context and not per decision: a segment of 32 decisions has a handful.
 #pragma once
@@ -48,6 +52,7 @@ inline constexpr int k_task_z = k_task_size + 2;
 inline constexpr int k_z = 1 + k_situation + k_task_z;
 inline constexpr int k_place_i = k_place_size + 1;
 inline constexpr double k_hold_scale = 0.25;
+inline constexpr float k_context_scale = 0.1f;
 
 // The features one class has in one version of the rows.
 struct context {
@@ -79,6 +84,14 @@ template <class Scalar> Eigen::Matrix<Scalar, k_situation, 1> encode_situation(u
 inline bool tier_idle(context const& c, int place, unsigned situation)
 {
 	return (situation >> c.tier[place]) & 1;
+}
+
+// Actions that have an idle CPU behind them, and hold (the last): see rows.h.
+inline void near_actions(context const& c, unsigned situation, std::vector<std::uint8_t>& near)
+{
+	near.assign(std::size_t(c.nr_places) + 1, 1);
+	for (int p = 0; p < c.nr_places; ++p)
+		near[std::size_t(p)] = tier_idle(c, p, situation);
 }
 
 // ----------------------------------------------------------------- weights ---
@@ -128,9 +141,9 @@ template <block_id B, class Scalar> auto view(Scalar* theta)
 	return Eigen::Map<mapped>(theta + b.offset);
 }
 
-// Weights drawn for a start: variance 1/fan-in in trunk and head, the outputs
-// small, so that the first policy is almost uniform and the first value 0.
-void initial_weights(std::uint64_t seed, float* theta);
+// Weights drawn for a start, as init_kind says, in trunk and head; the outputs a
+// hundredth of that, so that the first policy is almost uniform and the first value 0.
+void initial_weights(std::uint64_t seed, float* theta, int init = normal_init);
 
 // ------------------------------------------------------------------- batch ---
 

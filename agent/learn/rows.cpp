@@ -17,14 +17,24 @@ double valid(double p)
 
 } // namespace
 
-void row_distribution(std::span<float const> z, double e, std::span<double> probability)
+void row_distribution(std::span<float const> z, std::span<std::uint8_t const> near, double e,
+		      std::span<double> probability)
 {
 	float const top = *std::max_element(z.begin(), z.end());
-	double sum = 0;
-	for (std::size_t i = 0; i < z.size(); ++i)
-		sum += probability[i] = std::exp(double(z[i]) - double(top));
-	for (double& p : probability)
-		p = (1 - e) * p / sum + e / double(z.size());
+	double sum[2] = {0, 0};
+	int count[2] = {0, 0};
+	for (std::size_t i = 0; i < z.size(); ++i) {
+		probability[i] = std::exp(double(z[i]) - double(top));
+		sum[near[i] != 0] += probability[i];
+		++count[near[i] != 0];
+	}
+	double const all = sum[0] + sum[1];
+	for (std::size_t i = 0; i < z.size(); ++i) {
+		bool const g = near[i] != 0;
+		double const group = (1 - e) * sum[g] / all + e * count[g] / double(z.size());
+		double const within = sum[g] > 0 ? probability[i] / sum[g] : 1.0 / count[g];
+		probability[i] = group * ((1 - e) * within + e / count[g]);
+	}
 }
 
 void quantise(std::span<double const> probability, std::uint16_t* cdf)

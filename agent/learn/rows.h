@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From logits to rows of the decision map: softmax with the uniform floor,
+// From logits to rows of the decision map: softmax with a floor of exploration,
 // exact quantisation, and the distance between two rows. Pure functions.
 #pragma once
 
@@ -11,8 +11,17 @@
 
 namespace tactus::learn {
 
-// probability = (1-e) softmax(z) + e / size. Sums to 1 within rounding.
-void row_distribution(std::span<float const> z, double e, std::span<double> probability);
+// The row of a situation: S = softmax(z), made never to exclude anything. The
+// actions are of two groups, near[i] != 0: places with an idle CPU, and hold;
+// far: places without. With S_G the mass of the group and |G| its size,
+//   row_i = R_G ((1-e) S_i / S_G + e / |G|),   R_G = (1-e) S_G + e |G| / size
+// The kernel draws from a row restricted to what is legal, and mostly that is
+// the near group or part of it (a CPU that falls idle asks for itself or hold).
+// A floor over all actions alike would be most of what is left where a far place
+// has nearly all the mass: such a draw would be half at random.
+// Sums to 1 within rounding; all of one group: (1-e) S + e / size.
+void row_distribution(std::span<float const> z, std::span<std::uint8_t const> near, double e,
+		      std::span<double> probability);
 
 // Cumulative quantisation of places (all but the last) and hold (the last) into
 // cdf: places beyond repeat the last value, the mass of hold is 65535 - cdf[63],

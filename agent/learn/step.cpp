@@ -3,6 +3,8 @@
 // The learner step of step.h.
 #include "step.h"
 
+#include "rows.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -58,16 +60,12 @@ void masked_softmax(std::span<Scalar const> z, std::span<std::uint8_t const> leg
 
 template <class Scalar>
 void policy_gradient(std::span<Scalar const> s, std::span<Scalar const> prior, std::span<std::uint8_t const> legal,
-		     int action, Scalar advantage, Scalar e_l, Scalar h, Scalar kappa, std::span<Scalar> d_z)
+		     int action, Scalar advantage, Scalar share, Scalar h, Scalar kappa, std::span<Scalar> d_z)
 {
-	Scalar const nr_legal = Scalar(std::count_if(legal.begin(), legal.end(), [](auto l) { return l != 0; }));
 	Scalar entropy = 0;
 	for (Scalar p : s)
 		if (p > 0)
 			entropy -= p * std::log(p);
-	Scalar const pi_a = (1 - e_l) * s[action] + e_l / nr_legal;
-	// d log pi(a) / d z_j = share (1[j=a] - s_j)
-	Scalar const share = pi_a > 0 ? (1 - e_l) * s[action] / pi_a : Scalar(0);
 	for (std::size_t j = 0; j < s.size(); ++j) {
 		if (!legal[j])
 			continue;
@@ -91,6 +89,33 @@ schedule schedule_at(learner_config const& c, double decisions)
 	if (s.kappa < 1e-5)
 		s.kappa = 0; // too small to pay for evaluating the prior
 	return s;
+}
+
+// pi(a) of decision k as the kernel drew it, and keep_, floor_ of it. The row is
+// computed in float, as it was compiled.
+template <class Scalar>
+double learner_step<Scalar>::behave(std::span<Scalar const> z, std::span<std::uint8_t const> legal, int action,
+				    context const& x, unsigned situation, int k)
+{
+	logits_.assign(z.begin(), z.end());
+	row_.resize(z.size());
+	near_actions(x, situation, near_);
+	row_distribution(logits_, near_, double(x.floor), row_);
+	float const top = *std::max_element(logits_.begin(), logits_.end());
+	double row_legal = 0, legal_sum = 0, group_sum = 0, group_mass = 0;
+	for (std::size_t i = 0; i < z.size(); ++i) {
+		double const w = std::exp(double(logits_[i]) - double(top));
+		row_legal += legal[i] ? row_[i] : 0;
+		legal_sum += legal[i] ? w : 0;
+		group_sum += near_[i] == near_[std::size_t(action)] ? w : 0;
+		group_mass += near_[i] == near_[std::size_t(action)] ? row_[i] : 0;
+	}
+	double const pi_a = row_[std::size_t(action)] / row_legal;
+	double const s_a = std::exp(double(logits_[std::size_t(action)]) - double(top)) / legal_sum;
+	// Of row_a, group_mass (1-e) softmax_group(a) is softmax; per unit of s_a that is
+	keep_[k] = group_sum > 0 ? group_mass * (1 - double(x.floor)) * (legal_sum / group_sum) / row_legal : 0;
+	floor_[k] = std::max(0.0, pi_a - keep_[k] * s_a);
+	return pi_a;
 }
 
 template <class Scalar>
@@ -119,7 +144,7 @@ Scalar learner_step<Scalar>::gradient(learner_config const& config, schedule con
 		prior_.forward(prior, batch_);
 
 	if (!fixed_targets)
-		for (auto* x : {&r_, &g_, &rho_bar_, &c_, &v_, &advantage_, &e_l_})
+		for (auto* x : {&r_, &g_, &rho_bar_, &c_, &v_, &advantage_, &keep_, &floor_})
 			x->assign(n, 0);
 	value_.resize(n + 1);
 	for (int k = 0; k <= n; ++k)
@@ -155,20 +180,7 @@ Scalar learner_step<Scalar>::gradient(learner_config const& config, schedule con
 		int const action = action_of(step, nr_places);
 		double rho = 1;
 		if (step.policy_term && action >= 0 && legal[action] && !fixed_targets) {
-			// Mass of the legal actions in the row, in the softmax and in the floor.
-			Scalar top = *std::max_element(z.begin(), z.end()), all = 0, among = 0;
-			int nr_legal = 0;
-			for (int i = 0; i <= nr_places; ++i) {
-				Scalar const x = std::exp(z[i] - top);
-				all += x;
-				among += legal[i] ? x : 0;
-				nr_legal += legal[i] != 0;
-			}
-			double const e = double(batch_.contexts[batch_.context_of[k]]->floor);
-			double const floor_mass = e * nr_legal / (nr_places + 1);
-			double const mass = (1 - e) * double(among / all) + floor_mass;
-			e_l_[k] = mass > 0 ? floor_mass / mass : 0;
-			double const pi_a = (1 - e_l_[k]) * double(s[action]) + e_l_[k] / nr_legal;
+			double const pi_a = behave(z, legal, action, *batch_.contexts[batch_.context_of[k]], step.situation, k);
 			if (config.use_ratio)
 				rho = pi_a / std::max(1e-6, double(step.mu));
 			++report.policy_terms;
@@ -182,12 +194,16 @@ Scalar learner_step<Scalar>::gradient(learner_config const& config, schedule con
 			g_[k] = step.g;
 			rho_bar_[k] = std::min(config.ratio_clip, rho);
 			c_[k] = config.trace_factor * std::min(config.trace_clip, rho);
-			if (!step.policy_term)
+			if (!step.policy_term || config.target == n_step)
 				rho_bar_[k] = c_[k] = 1;
 		}
 	}
-	if (!fixed_targets)
+	if (!fixed_targets) {
 		vtrace(r_, g_, rho_bar_, c_, value_, v_, advantage_);
+		if (config.target == gae) // sum over l of (g lambda)^l d_{k+l}, with the ratios of V-trace
+			for (int k = 0; k < n; ++k)
+				advantage_[k] = v_[k] - value_[k];
+	}
 
 	Scalar loss = 0;
 	for (int k = 0; k < n; ++k) {
@@ -208,11 +224,8 @@ Scalar learner_step<Scalar>::gradient(learner_config const& config, schedule con
 		auto const prior_s = row(prior_s_, k, nr_places + 1);
 		report.sum_square_advantage += advantage_[k] * advantage_[k];
 		Scalar const a = Scalar(advantage_[k]) / rms_advantage;
-		Scalar const e_l = Scalar(e_l_[k]);
-		int nr_legal = 0;
-		for (auto l : legal)
-			nr_legal += l != 0;
-		loss -= a * std::log((1 - e_l) * s[action] + e_l / Scalar(nr_legal));
+		Scalar const soft = Scalar(keep_[k]) * s[action], pi_a = soft + Scalar(floor_[k]);
+		loss -= a * std::log(pi_a);
 		Scalar entropy = 0, kl = 0;
 		if (kappa > 0)
 			masked_softmax<Scalar>(logits(prior_, k), legal, prior_s);
@@ -226,7 +239,7 @@ Scalar learner_step<Scalar>::gradient(learner_config const& config, schedule con
 		report.sum_entropy += double(entropy);
 		report.sum_kl_prior += double(kl);
 		d_z_.assign(nr_places + 1, 0);
-		policy_gradient<Scalar>(s, prior_s, legal, action, a, e_l, h, kappa, d_z_);
+		policy_gradient<Scalar>(s, prior_s, legal, action, a, pi_a > 0 ? soft / pi_a : 0, h, kappa, d_z_);
 		auto const d_place = pi_.d_place(k);
 		for (int p = 0; p < nr_places; ++p)
 			d_place[p] = d_z_[p] / Scalar(n);

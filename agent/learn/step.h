@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The learner step, in the notation of docs/learning.md section 2; hold this
+// The learner step, in the notation of docs/learning.md; hold this
 // file and step.cpp beside that page. One segment of n decisions in, one
 // gradient of the loss out:
 //
@@ -10,10 +10,11 @@
 //   r_k   = -(C_k - eta tau_k) / scale             centred reward; scale = running RMS
 //   g_k   = exp(-b tau_k)                          discount over time, b = beta / mean service time
 //   rho_k = pi(a_k|x_k) / mu_k
-//   rb_k  = min(ratio_clip, rho_k),  c_k = 0.98 min(trace_clip, rho_k)
+//   rb_k  = min(ratio_clip, rho_k),  c_k = trace_factor min(trace_clip, rho_k)
 //   d_k   = rb_k (r_k + g_k V(x_{k+1}) - V(x_k))
 //   v_k   = V(x_k) + d_k + g_k c_k (v_{k+1} - V(x_{k+1})),   v_n = V(x_n)
 //   A_k   = rb_k (r_k + g_k v_{k+1} - V(x_k)) / RMS(A)
+//           n-step: rb = c = 1 throughout;  GAE: A_k = (v_k - V(x_k)) / RMS(A)
 //   loss  = mean_k [ -A_k log pi(a_k|x_k) + 0.5 (v_k - V(x_k))^2
 //                    - h H(pi(.|x_k)) + kappa KL(prior || pi) ]
 //   step  : clip the norm; g <- 0.99 g + 0.01 d^2; theta <- theta - lr d / sqrt(g/(1-0.99^t) + 1e-5)
@@ -22,12 +23,12 @@
 // (forced, fallback) has rho = c = 1 and no policy term; the critic learns.
 // Sources: V-trace, Espeholt et al. 2018; reward centring, Naik et al. 2024.
 //
-// The policy as the kernel draws from it: the row is (1-e) softmax(z) + e/(P+1)
-// over all P places and hold; the kernel renormalises it to the legal actions
-// L. That is exactly (1-e_L) softmax_L(z) + e_L/|L| with
-// e_L = (e |L|/(P+1)) / ((1-e) S_L + e |L|/(P+1)), S_L the mass of L in the full
-// softmax. e_L is taken as a constant in the gradient, so that illegal actions
-// get none.
+// The policy as the kernel draws from it: a row (rows.h) renormalised to the
+// legal actions L, pi(a) = row_a / row_L. What of pi(a) is not softmax but floor is
+// taken as a constant in the gradient,
+//   pi(a) = keep s_a + floor,  s = softmax over L,  d log pi(a)/dz_j = share (1[j=a] - s_j),
+//   share = keep s_a / pi(a)
+// so that illegal actions get none.
 #pragma once
 
 #include "network.h"
@@ -84,7 +85,7 @@ struct segment {
 	int n() const { return int(steps.size()) - 1; }
 };
 
-// Targets by one backward pass. Spans of n, value of n + 1.
+// V-trace targets by one backward pass. Spans of n, value of n + 1.
 void vtrace(std::span<double const> r, std::span<double const> g, std::span<double const> rho_bar,
 	    std::span<double const> c, std::span<double const> value, std::span<double> v, std::span<double> advantage);
 
@@ -93,11 +94,11 @@ void vtrace(std::span<double const> r, std::span<double const> g, std::span<doub
 template <class Scalar>
 void masked_softmax(std::span<Scalar const> z, std::span<std::uint8_t const> legal, std::span<Scalar> out);
 
-// Adds d/dz of [-A log pi(a) - h H + kappa KL(prior||s)] to d_z, where
-// s = masked softmax, pi = (1-e_L) s + e_L/|L|. Zero on illegal entries.
+// Adds d/dz of [-A log pi(a) - h H(s) + kappa KL(prior||s)] to d_z, where
+// s = masked softmax and share as above. Zero on illegal entries.
 template <class Scalar>
 void policy_gradient(std::span<Scalar const> s, std::span<Scalar const> prior, std::span<std::uint8_t const> legal,
-		     int action, Scalar advantage, Scalar e_l, Scalar h, Scalar kappa, std::span<Scalar> d_z);
+		     int action, Scalar advantage, Scalar share, Scalar h, Scalar kappa, std::span<Scalar> d_z);
 
 // The weights of the schedules at a number of decisions trained.
 struct schedule {
@@ -118,18 +119,22 @@ template <class Scalar> class learner_step {
 public:
 	// Adds the gradient of the loss at theta to gradient (k_nr_weights) and
 	// returns the loss. prior: weights of the prior, or null. rms_advantage
-	// divides the advantages. fixed_targets, for gradient checks: v, A, rho, e_L
-	// of the last call are used again.
+	// divides the advantages. fixed_targets, for gradient checks: v, A, rho, keep,
+	// floor of the last call are used again.
 	Scalar gradient(learner_config const& config, schedule const& now, Scalar const* theta, Scalar const* prior,
 			Scalar rms_advantage, segment const& data, Scalar* gradient, step_report& report,
 			bool fixed_targets = false);
 
 private:
+	double behave(std::span<Scalar const> z, std::span<std::uint8_t const> legal, int action, context const& x,
+		      unsigned situation, int k);
+
 	evaluation<Scalar> pi_, prior_;
 	batch batch_;
-	std::vector<double> value_, r_, g_, rho_bar_, c_, v_, advantage_, e_l_;
+	std::vector<double> value_, r_, g_, rho_bar_, c_, v_, advantage_, keep_, floor_, row_;
 	std::vector<Scalar> s_, prior_s_, d_z_, z_;
-	std::vector<std::uint8_t> legal_;
+	std::vector<float> logits_;
+	std::vector<std::uint8_t> legal_, near_;
 };
 
 extern template class learner_step<float>;

@@ -159,12 +159,12 @@ TEST_CASE("the encoding clamps, survives what is no number, and marks what is ab
 	CHECK(x.task.allFinite());
 	CHECK(x.place.allFinite());
 	CHECK(x.x[0] == 0);
-	CHECK(x.x[k_state_size + 0] == 1); // not a number: told as absent
-	CHECK(x.x[1] == 1);
+	CHECK(x.x[k_state_size + 0] == k_context_scale); // not a number: told as absent
+	CHECK(x.x[1] == k_context_scale);
 	CHECK(x.x[k_state_size + 1] == 0);
 	CHECK(x.x[2] == 0);
 	CHECK(x.x[3] == 0);
-	CHECK(x.x[k_state_size + 3] == 1);
+	CHECK(x.x[k_state_size + 3] == k_context_scale);
 	CHECK(x.place(0, 0) == 0);
 	CHECK(x.place(1, 0) == 1);
 	CHECK(x.tier[1] == 3);

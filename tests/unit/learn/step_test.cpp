@@ -80,6 +80,24 @@ TEST_CASE("V-trace with ratios 1 and trace factor 1 is the n-step return")
 	}
 }
 
+TEST_CASE("GAE is the discounted sum of the one-step errors")
+{
+	int const n = 12;
+	random_targets t(5, n);
+	double const lambda = 0.9;
+	std::fill(t.rho_bar.begin(), t.rho_bar.end(), 1.0);
+	std::fill(t.c.begin(), t.c.end(), lambda);
+	vtrace(t.r, t.g, t.rho_bar, t.c, t.value, t.v, t.a);
+	for (int s = 0; s < n; ++s) {
+		double sum = 0, product = 1;
+		for (int k = s; k < n; ++k) {
+			sum += product * (t.r[k] + t.g[k] * t.value[k + 1] - t.value[k]);
+			product *= lambda * t.g[k];
+		}
+		CHECK(t.v[s] - t.value[s] == doctest::Approx(sum).epsilon(1e-12)); // what target = gae takes as A
+	}
+}
+
 TEST_CASE("the masked softmax has no mass and no gradient on illegal actions, and sums to 1")
 {
 	std::vector<double> const z{1000, -3, 0.5, 2, -1000};
@@ -89,7 +107,7 @@ TEST_CASE("the masked softmax has no mass and no gradient on illegal actions, an
 	CHECK(s[0] == 0);
 	CHECK(s[4] == 0);
 	CHECK(s[1] + s[2] + s[3] == doctest::Approx(1).epsilon(1e-14));
-	policy_gradient<double>(s, prior, legal, 2, 1.5, 0.03, 0.1, 0.2, d);
+	policy_gradient<double>(s, prior, legal, 2, 1.5, 0.97, 0.1, 0.2, d);
 	CHECK(d[0] == 0);
 	CHECK(d[4] == 0);
 	CHECK(d[2] != 0);
@@ -105,7 +123,7 @@ TEST_CASE("the policy gradient is the derivative of its terms")
 	std::vector<double> z{0.3, -1, 0.5, 2};
 	std::vector<std::uint8_t> const legal{1, 1, 0, 1};
 	std::vector<double> const prior{0.5, 0.1, 0, 0.4};
-	double const advantage = -0.8, e = 0.07, h = 0.3, kappa = 0.6;
+	double const advantage = -0.8, keep = 0.93, floor = 0.07 / 3, h = 0.3, kappa = 0.6;
 	int const action = 3;
 	auto loss = [&] {
 		std::vector<double> s(4);
@@ -113,11 +131,12 @@ TEST_CASE("the policy gradient is the derivative of its terms")
 		double kl = 0;
 		for (int i = 0; i < 4; ++i)
 			kl += prior[i] > 0 ? prior[i] * std::log(prior[i] / s[i]) : 0;
-		return -advantage * std::log((1 - e) * s[action] + e / 3) - h * entropy_of(s) + kappa * kl;
+		return -advantage * std::log(keep * s[action] + floor) - h * entropy_of(s) + kappa * kl;
 	};
 	std::vector<double> s(4), d(4, 0);
 	masked_softmax<double>(z, legal, s);
-	policy_gradient<double>(s, prior, legal, action, advantage, e, h, kappa, d);
+	double const share = keep * s[action] / (keep * s[action] + floor);
+	policy_gradient<double>(s, prior, legal, action, advantage, share, h, kappa, d);
 	for (int i = 0; i < 4; ++i) {
 		double const keep = z[i];
 		z[i] = keep + 1e-6;

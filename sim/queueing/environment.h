@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Simulates a process of sim/solve under decision rows, as an environment of the learner: actions are
+// drawn by bpf/policy.h from quantised rows restricted to what is legal, and reported with the exact
+// probability, the situation and the cumulative area, as the kernel reports them. A job that was held
+// for 10 ms beside an idle place is started by force.
+// One seed, same seed same run. Thread-safety: one thread at a time per object.
+#pragma once
+
+#include "agent/learn/api.h"
+#include "bpf/policy.h"
+#include "solve/rules.h"
+
+#include <deque>
+#include <random>
+
+namespace tactus::sim {
+
+enum class cost_kind {
+  jobs_present,  // the time integral of jobs present
+  // The seed's reward, negative control: per finished job expected / actual run time, clipped to [0, 2],
+  // with nothing for the time it waited. Its optimum is "always the fastest server".
+  seed_reward,
+};
+
+class environment {
+ public:
+  environment(const process& p, int nr_places, std::uint64_t seed, cost_kind cost = cost_kind::jobs_present);
+
+  // Rows that are drawn from until the next call; learner may be null.
+  void use(const row_table& rows, std::uint32_t version, learn::learner_set* learner);
+  // The same by a fixed rule, for checks of the simulation itself. Nothing is reported.
+  void use(const rule& policy);
+
+  void event();
+  void run_decisions(std::uint64_t n) {
+    for (const auto end = decisions_ + n; decisions_ < end;) event();
+  }
+
+  std::uint64_t decisions() const { return decisions_; }
+  std::uint64_t forced() const { return forced_; }
+  double time() const { return now_; }          // mean services
+  double job_time() const { return job_time_; }  // integral of jobs present
+
+ private:
+  double uniform() { return static_cast<double>(random_() >> 11) * 0x1p-53; }
+  int follow(target t);
+  void move(int to, int completes);
+  void report(const question& k, unsigned situation, std::uint64_t legal, const tactus_choice* c, int source);
+
+  const process& p_;
+  const int nr_places_;
+  const cost_kind cost_;
+  std::mt19937_64 random_;
+  std::vector<double> rate_;  // total, of each state
+  bool holds_ = false;        // some state has a job to release
+  int state_ = 0;
+  double now_ = 0, job_time_ = 0, seed_cost_ = 0;
+  std::array<std::deque<double>, 2> since_;           // of the waiting jobs
+  std::array<double, TACTUS_MAX_PLACES> started_{};  // service on that place
+  std::uint64_t decisions_ = 0, forced_ = 0, sequence_ = 0;
+  const row_table* rows_ = nullptr;
+  rule rule_;
+  std::uint32_t version_ = 0;
+  learn::learner_set* learner_ = nullptr;
+  std::vector<double> weight_;
+};
+
+}  // namespace tactus::sim

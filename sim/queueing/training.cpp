@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The training of training.h. Deterministic: the learner runs in the caller's thread.
+#include "queueing/training.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace tactus::sim {
+namespace {
+
+class table_sink final : public learn::row_sink {
+ public:
+  explicit table_sink(row_table& to) : to_(to) {}
+  void put(unsigned slot, unsigned situation, const tactus_row& row) override { to_.row(slot, situation) = row; }
+
+ private:
+  row_table& to_;
+};
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+measured measure_rows(const oracle_system& system, std::shared_ptr<const row_table> rows) {
+  measured m;
+  m.stochastic_over_pct = 100 * (system.cost_of(rows, false) / system.optimum() - 1);
+  m.argmax_over_pct = 100 * (system.cost_of(rows, true) / system.optimum() - 1);
+  return m;
+}
+
+}  // namespace
+
+measured measure(const oracle_system& system, learn::learner_set& learner, std::uint32_t version) {
+  auto rows = system.table();
+  table_sink sink(*rows);
+  learner.compile(system.inputs(version), sink);
+  return measure_rows(system, rows);
+}
+
+trained train(const oracle_system& system, const training& how, const std::function<void(std::uint64_t)>& tell) {
+  trained out;
+  learn::learner_config config = how.learner;
+  config.seed = how.seed;
+  learn::learner_set learner(config);
+  if (!how.from.empty()) learner.load(how.from);
+  learner.set_service_time_ns(k_service_ns);
+  learner.start(0);
+  environment env(system.asked_once, system.nr_places, how.seed * 7919 + 17, how.cost);
+  auto rows = system.table();
+  table_sink sink(*rows);
+  std::uint32_t version = 0;
+  const auto publish = [&] {
+    learner.compile(system.inputs(++version), sink);
+    env.use(*rows, version, &learner);
+  };
+  std::vector<std::uint64_t> stops = how.measure_at;
+  std::erase_if(stops, [&](auto at) { return at >= how.decisions; });
+  std::sort(stops.begin(), stops.end());
+  stops.push_back(how.decisions);
+  double began = seconds_now();
+  for (std::uint64_t stop : stops) {
+    while (env.decisions() < stop) {
+      publish();
+      env.run_decisions(std::min(how.publish_every, stop - env.decisions()));
+      if (tell && version % 64 == 0) tell(env.decisions());
+    }
+    out.seconds += seconds_now() - began;
+    auto now = system.table();
+    table_sink into(*now);
+    learner.compile(system.inputs(++version), into);
+    out.rows = now;
+    measured m = measure_rows(system, now);
+    m.decisions = env.decisions();
+    out.curve.push_back(m);
+    began = seconds_now();
+  }
+  out.stats = learner.stats();
+  out.forced_ratio = static_cast<double>(env.forced()) / static_cast<double>(std::max<std::uint64_t>(1, env.decisions()));
+  return out;
+}
+
+}  // namespace tactus::sim
