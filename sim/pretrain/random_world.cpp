@@ -95,6 +95,7 @@ workload make_load(std::uint64_t number, const machine& m, dice& d) {
     k.most_pending = 256;
     flow_spec f;
     f.name = k.name;
+    if (d.chance(0.6)) f.driver_ns = static_cast<std::uint64_t>(d.log_between(5e3, 1e5));
     stage_spec stage;
     stage.task_class = c;
     stage.tasks = d.chance(0.4) ? 1 : 1 + d.below(4);
