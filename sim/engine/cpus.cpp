@@ -294,9 +294,7 @@ void simulation::begin_waking(unsigned c) {
   plan(c);
 }
 
-void simulation::local_inserted(unsigned c) {
-  if (cpu_[c].curr == nullptr) begin_waking(c);
-}
+void simulation::local_inserted(unsigned c, bool preempt) { kick_cpu(c, preempt); }
 
 void simulation::kick_cpu(unsigned c, bool preempt) {
   sim_cpu& cpu = cpu_[c];

@@ -12,6 +12,7 @@ namespace tactus::sim {
 namespace {
 
 constexpr std::uint64_t k_never = event_heap::k_never;
+constexpr std::uint32_t k_first_tid = 100, k_first_neighbour_tid = 1'000'010;
 
 }  // namespace
 
@@ -52,7 +53,7 @@ void simulation::make_pools() {
   for (const cpu_spec& c : machine_.cpus) nodes[c.node] = 0;
   pools_.resize(load_.pools.size());
   std::vector<unsigned> nr_local(load_.pools.size(), 0);
-  std::uint32_t tid = 100;
+  std::uint32_t tid = k_first_tid;
   for (std::size_t i = 0; i < load_.pools.size(); ++i) {
     const pool_spec& spec = load_.pools[i];
     sim_pool& p = pools_[i];
@@ -130,7 +131,7 @@ void simulation::make_neighbours() {
     const unsigned count = std::max(1u, static_cast<unsigned>(s.threads_per_cpu * n + 0.5));
     for (unsigned k = 0; k < count; ++k) {
       sim_thread& t = threads_.emplace_back();
-      t.tid = 10 + entry - first_neighbour_ + 1'000'000;
+      t.tid = k_first_neighbour_tid + entry - first_neighbour_;
       t.neighbour = true;
       t.pool = static_cast<std::uint32_t>(i);
       t.weight = s.weight;
@@ -193,6 +194,10 @@ void simulation::fire(std::uint32_t entry) {
 }
 
 void simulation::timer_start(unsigned domain, std::uint64_t delay_ns) { heap_.set(first_timer_ + domain, now_ + delay_ns); }
+
+// Only workers are asked for: sched_.cpu_states has no others.
+kernel_thread* simulation::task_from_pid(std::uint32_t tid) { return &threads_[tid - k_first_tid]; }
+const kernel_thread& simulation::thread(std::uint32_t tid) const { return threads_[tid - k_first_tid]; }
 
 std::uint32_t simulation::prandom_u32() {
   const std::uint32_t x = kernel_random_.next32();
@@ -366,7 +371,7 @@ figures simulation::window() const {
   for (unsigned i = 0; i < TACTUS_NR_SOURCES; ++i) f.decisions[i] = s.decisions[i] - stats_before_.decisions[i];
   f.decisions[TACTUS_NR_SOURCES] = sched_.rule_decisions - rule_before_;
   f.migrations = s.migrations - stats_before_.migrations;
-  f.preemptions = s.preempts - stats_before_.preempts;
+  f.preemptions = s.preempts + s.unmanaged_preempts - stats_before_.preempts - stats_before_.unmanaged_preempts;
   f.ring_lost = s.ring_lost - stats_before_.ring_lost;
   f.held = s.wake_held - stats_before_.wake_held;
   f.timer_kicks = s.timer_kicks - stats_before_.timer_kicks;

@@ -82,6 +82,7 @@ class simulation final : private kernel_host, private task_sink {
   const scheduler& sched() const { return sched_; }
   const machine& on() const { return machine_; }
   const workload& load() const { return load_; }
+  const kernel_thread& thread(std::uint32_t tid) const;  // REQUIRES: a worker's
   const machine_topology& topology() const { return topology_; }
   std::uint64_t now_ns() const { return now_; }
   // Slot of the decision map of a class: classes are numbered from 1.
@@ -142,7 +143,8 @@ class simulation final : private kernel_host, private task_sink {
   void kick_cpu(unsigned cpu, bool preempt) override;
   void timer_start(unsigned domain, std::uint64_t delay_ns) override;
   std::uint32_t prandom_u32() override;
-  void local_inserted(unsigned cpu) override;
+  void local_inserted(unsigned cpu, bool preempt) override;
+  kernel_thread* task_from_pid(std::uint32_t tid) override;
   void submit(const sim_task& t) override;
   void dropped(unsigned task_class, std::uint64_t due_ns) override;
   bool wake_driver(std::uint32_t source) override;
@@ -192,7 +194,7 @@ class simulation final : private kernel_host, private task_sink {
   event_heap heap_;
   std::uint32_t first_timer_ = 0, driver_entry_ = 0, heat_entry_ = 0, machine_entry_ = 0, first_neighbour_ = 0, first_callback_ = 0;
   std::vector<sim_cpu> cpu_;
-  std::deque<sim_thread> threads_;
+  std::deque<sim_thread> threads_;  // workers first, in the order of their tids
   std::vector<sim_pool> pools_;
   std::vector<sim_thread*> drivers_;  // by source of the load; null: none
   std::vector<std::uint32_t> class_speed_q16_;  // [class][CPU]: factor on the CPU's own speed

@@ -46,17 +46,20 @@ std::unique_ptr<policy> make_policy(const std::string& name, const policy_settin
   throw description_error(fmt::format("policy {}: unknown; see tactus-sim list", name));
 }
 
-std::vector<double> true_speeds(const simulation& s, unsigned task_class) {
+namespace {
+
+// c: null: of tasks in general.
+std::vector<double> speeds_for(const simulation& s, const task_class_spec* c) {
   const machine& m = s.on();
-  const task_class_spec& c = s.load().classes[task_class];
   std::vector<double> sum(s.topology().nr_places, 0), cpus(s.topology().nr_places, 0);
   for (unsigned i = 0; i < m.cpus.size(); ++i) {
     if (s.topology().cpus[i].present == 0) continue;
     const cpu_spec& spec = m.cpus[i];
     double speed = spec.speed * (1 - spec.steal_share);
     if (spec.quota_ns != 0) speed *= static_cast<double>(spec.quota_ns) / static_cast<double>(spec.period_ns);
-    for (const auto& [type, factor] : c.speed)
-      if (m.types[spec.type] == type) speed *= factor;
+    if (c != nullptr)
+      for (const auto& [type, factor] : c->speed)
+        if (m.types[spec.type] == type) speed *= factor;
     sum[s.topology().cpus[i].place] += speed;
     ++cpus[s.topology().cpus[i].place];
   }
@@ -64,12 +67,17 @@ std::vector<double> true_speeds(const simulation& s, unsigned task_class) {
   return sum;
 }
 
+}  // namespace
+
+std::vector<double> true_speeds(const simulation& s, unsigned task_class) { return speeds_for(s, &s.load().classes[task_class]); }
+
 void publish_true_tiers(simulation& s) {
-  for (unsigned c = 0; c < s.load().classes.size(); ++c) {
-    const std::vector<double> speed = true_speeds(s, c);
+  // Slot 0 has the places' general speeds, for unmanaged threads.
+  for (unsigned slot = 0; slot <= s.load().classes.size(); ++slot) {
+    const std::vector<double> speed = speeds_for(s, slot == 0 ? nullptr : &s.load().classes[slot - 1]);
     const double best = *std::max_element(speed.begin(), speed.end());
     for (unsigned bank = 0; bank < 2; ++bank) {
-      tactus_class_conf& conf = s.sched().classes[bank * TACTUS_MAX_SLOTS + simulation::slot_of(c)];
+      tactus_class_conf& conf = s.sched().classes[bank * TACTUS_MAX_SLOTS + slot];
       conf.in_use = 1;
       for (std::size_t p = 0; p < speed.size(); ++p) {
         const double ratio = speed[p] / best;  // the bounds of agent/publish/tiers.cpp

@@ -22,6 +22,25 @@ void scheduler::see_machine(const kernel_thread& p, tactus_view& v) const {
     }
 }
 
+// Key of what runs on a CPU, as if it waited now.
+std::uint64_t scheduler::running_key(const cpu_state& cs, std::uint64_t at) {
+  const std::uint32_t weight = cs.weight != 0 ? cs.weight : 100;
+  const std::uint64_t ran = at - cs.start_ns;
+  return cs.start_key + (weight == 100 ? ran : ran * 100 / weight) - tactus_credit(cs.priority, cs.deadline, at);
+}
+
+// A running worker goes from task to task without telling: look what it is at.
+void scheduler::refresh_priority(std::int32_t cpu) {
+  cpu_state& cs = cpu_states[static_cast<unsigned>(cpu)];
+  if (cs.tid == 0) return;
+  const kernel_thread* p = host_.task_from_pid(cs.tid);
+  if (p == nullptr || !p->managed) return;
+  const std::uint64_t tag = p->page.tag;
+  if ((tag & TACTUS_TAG_VALID) == 0) return;
+  cs.priority = tactus_tag_priority(tag);
+  cs.deadline = tactus_tag_deadline(tag);
+}
+
 std::int32_t scheduler::claim_idle(const kernel_thread& p, std::uint32_t place_nr, std::int32_t prev_cpu) {
   const tactus_place& place = places[place_nr & (TACTUS_MAX_PLACES - 1)];
   if (place.nr_cpus == 1) {
@@ -159,6 +178,27 @@ std::int32_t scheduler::claim_near(const kernel_thread& p, const tactus_view& v,
   return cpu;
 }
 
+// No CPU of the tier is idle: the place of the tier whose CPU runs the least urgent task, where that
+// is less urgent than what the chosen place runs and than the worker. Places of one CPU only.
+std::uint32_t scheduler::least_urgent_of_tier(const tactus_decided& d, std::uint32_t priority) {
+  const std::uint32_t used = d.used & (TACTUS_MAX_PLACES - 1);
+  const tactus_class_conf& cc = classes[d.bank * TACTUS_MAX_SLOTS + d.slot];
+  if (places[used].nr_cpus != 1) return used;
+  refresh_priority(places[used].first_cpu);
+  std::uint32_t least = cpu_states[places[used].first_cpu].priority, best = used;
+  for (std::uint32_t k = 0; k < nr_places; ++k) {
+    if ((d.legal >> k & 1) == 0 || cc.tier[k] != cc.tier[used] || least == TACTUS_PRIORITY_BACKGROUND) continue;
+    if (places[k].nr_cpus != 1) continue;
+    refresh_priority(places[k].first_cpu);
+    const cpu_state& cs = cpu_states[places[k].first_cpu];
+    if (cs.start_ns != 0 && cs.priority < least && cs.priority < priority) {
+      least = cs.priority;
+      best = k;
+    }
+  }
+  return best;
+}
+
 // Moment (a). Decides, claims an idle CPU where there is one, logs.
 void scheduler::decide_wake(kernel_thread& p, tactus_placement& out) {
   tactus_task& t = p.t;
@@ -189,6 +229,11 @@ void scheduler::decide_wake(kernel_thread& p, tactus_placement& out) {
   if (d.choice.den == 0) d.choice = {fallback_action(v), 1, 1};
   d.used = d.choice.action;
   if (d.used < TACTUS_MAX_PLACES) d.cpu = claim_near(p, v, d, out.prev_cpu);
+  if (d.used < TACTUS_MAX_PLACES && d.cpu < 0 && t.priority != TACTUS_PRIORITY_BACKGROUND && rule == nullptr) {
+    const std::uint32_t better = least_urgent_of_tier(d, t.priority);
+    if (better != d.used) ++stats.redirects;
+    d.used = better;
+  }
   out.cpu = d.cpu;
   out.action = d.used;
   log_decision(t, d, out.now);

@@ -74,6 +74,7 @@ struct dispatch_queue {
     link_behind(p, at);
   }
   void append(kernel_thread& p) { link_behind(p, last); }
+  void prepend(kernel_thread& p) { link_behind(p, nullptr); }
   void remove(kernel_thread& p) {
     (p.before != nullptr ? p.before->behind : first) = p.behind;
     (p.behind != nullptr ? p.behind->before : last) = p.before;
@@ -99,8 +100,9 @@ class kernel_host {
   virtual void kick_cpu(unsigned cpu, bool preempt) = 0;  // preempt: SCX_KICK_PREEMPT, else _IDLE
   virtual void timer_start(unsigned domain, std::uint64_t delay_ns) = 0;
   virtual std::uint32_t prandom_u32() = 0;
-  // A task was put into the local queue of a CPU.
-  virtual void local_inserted(unsigned cpu) = 0;
+  // A task was put into the local queue of a CPU. preempt: SCX_ENQ_PREEMPT, what runs there gives way.
+  virtual void local_inserted(unsigned cpu, bool preempt) = 0;
+  virtual kernel_thread* task_from_pid(std::uint32_t tid) = 0;  // bpf_task_from_pid; null: has gone
 };
 
 // Idle masks, of CPUs and of whole cores, with counts per place beside them, so that "which places

@@ -8,18 +8,21 @@
 namespace tactus::sim {
 namespace {
 
-constexpr std::uint64_t k_preempt_after_ns = 1'000'000;  // PREEMPT_AFTER_NS
+constexpr std::uint32_t k_victims_at_most = 8;  // VICTIMS_AT_MOST
 constexpr std::uint32_t k_pending_none = 255, k_queued_bound = 254;
 
 }  // namespace
 
 // ---- kfuncs
 
-void scheduler::insert_local(kernel_thread& p, std::int32_t cpu, std::uint64_t slice) {
+// preempt: SCX_ENQ_PREEMPT, which puts it first and ends the slice of what runs.
+void scheduler::insert_local(kernel_thread& p, std::int32_t cpu, std::uint64_t slice, bool preempt) {
+  const auto at = static_cast<unsigned>(cpu);
   p.slice_ns = slice;
   p.cpu = cpu;
-  local[static_cast<unsigned>(cpu)].append(p);
-  host_.local_inserted(static_cast<unsigned>(cpu));
+  if (preempt) local[at].prepend(p);
+  else local[at].append(p);
+  host_.local_inserted(at, preempt);
 }
 
 void scheduler::insert_vtime(kernel_thread& p, dispatch_queue& q, std::uint64_t slice, std::uint64_t vtime) {
@@ -63,14 +66,90 @@ std::int32_t scheduler::select_cpu_dfl(kernel_thread& p, std::int32_t prev_cpu, 
   return prev_cpu;
 }
 
+// ---- unmanaged threads
+
+// Tiers of the CPUs for who says nothing of himself. Null: nobody knows, all are alike.
+const tactus_class_conf* scheduler::general_tiers() const {
+  if (control.mode != TACTUS_MODE_LEARNED) return nullptr;
+  const tactus_class_conf& cc = classes[(control.bank & 1) * TACTUS_MAX_SLOTS];
+  return cc.in_use != 0 ? &cc : nullptr;
+}
+
+// An idle CPU of the best tier, claimed; -1 if there is none. Places of one CPU only.
+std::int32_t scheduler::fast_idle(const kernel_thread& p, const tactus_class_conf& cc) {
+  for (std::uint32_t k = 0; k < nr_places; ++k) {
+    if (places[k].nr_cpus != 1 || cc.tier[k] != 0) continue;
+    const unsigned cpu = places[k].first_cpu;
+    if (p.may_run_on(cpu) && idle.test_and_clear(cpu)) return static_cast<std::int32_t>(cpu);
+  }
+  return -1;
+}
+
+// Of some CPUs of the domain, its last one first, the one where an unmanaged thread that wakes up may
+// preempt; -1: none. slow_idle: the thread could have an idle CPU, but a slow one.
+std::int32_t scheduler::make_room(const kernel_thread& p, std::int32_t last, bool slow_idle) {
+  const tactus_class_conf* cc = general_tiers();
+  const tactus_cpu& home = cpus[static_cast<unsigned>(last)];
+  if (home.present == 0) return -1;
+  const std::uint64_t key = tactus_vtime_floor(p.dsq_vtime, domains[home.domain].vtime_now);
+  std::int32_t victim = -1;
+  std::uint32_t least = ~0u;
+  for (std::uint32_t i = 0; i < k_victims_at_most && i < nr_cpus; ++i) {
+    const std::uint32_t last_cpu = static_cast<std::uint32_t>(last);
+    const std::uint32_t cpu = last_cpu + i >= nr_cpus ? last_cpu + i - nr_cpus : last_cpu + i;
+    const tactus_cpu& c = cpus[cpu];
+    const cpu_state& cs = cpu_states[cpu];
+    if (c.present == 0 || c.domain != home.domain || cs.start_ns == 0 || !p.may_run_on(cpu)) continue;
+    const std::uint32_t tier = cc != nullptr ? cc->tier[c.place & (TACTUS_MAX_PLACES - 1)] : 0u;
+    std::uint32_t rank = tier * 4 + (cs.priority & 3);
+    if (rank >= least || (slow_idle && tier != 0)) continue;
+    refresh_priority(static_cast<std::int32_t>(cpu));
+    rank = tier * 4 + (cs.priority & 3);
+    if (rank >= least ||
+        !tactus_unmanaged_preempts(key, running_key(cs, now), cs.priority,
+                                   slow_idle && cs.priority == TACTUS_PRIORITY_BACKGROUND ? TACTUS_SLICE_MAX_NS
+                                                                                          : now - cs.slice_ns))
+      continue;
+    victim = static_cast<std::int32_t>(cpu);
+    least = rank;
+    if (least == 0) break;
+  }
+  return victim;
+}
+
+// Where an unmanaged thread wakes up. insert: it goes to that CPU's own queue; preempt: in front.
+std::int32_t scheduler::place_unmanaged(kernel_thread& p, std::int32_t prev_cpu, bool& insert, bool& preempt) {
+  const tactus_class_conf* cc = general_tiers();
+  if (cc != nullptr) {
+    const std::int32_t fast = fast_idle(p, *cc);
+    if (fast >= 0) {
+      insert = true;
+      return fast;
+    }
+  }
+  bool is_idle = false;
+  const std::int32_t cpu = select_cpu_dfl(p, prev_cpu, is_idle);
+  insert = is_idle;
+  // a CPU of less than 0.38 of the best speed is no bargain
+  if (is_idle && (cc == nullptr || cc->tier[cpus[static_cast<unsigned>(cpu)].place & (TACTUS_MAX_PLACES - 1)] < 2)) return cpu;
+  const std::int32_t other = make_room(p, prev_cpu, is_idle);
+  if (other < 0) return cpu;
+  if (is_idle) host_.kick_cpu(static_cast<unsigned>(cpu), false);  // give it back
+  insert = true;
+  preempt = true;
+  ++stats.unmanaged_preempts;
+  return other;
+}
+
 // ---- waking up
 
 std::int32_t scheduler::select_cpu(kernel_thread& p, std::int32_t prev_cpu, bool) {
   tactus_pool_conf* conf = nullptr;
   if (!managed(p, conf)) {
-    bool is_idle = false;
-    const std::int32_t cpu = select_cpu_dfl(p, prev_cpu, is_idle);
-    if (is_idle) insert_local(p, cpu, TACTUS_SLICE_DEFAULT_NS);
+    bool insert = false, preempt = false;
+    ++stats.unmanaged_wakes;
+    const std::int32_t cpu = place_unmanaged(p, prev_cpu, insert, preempt);
+    if (insert) insert_local(p, cpu, TACTUS_SLICE_DEFAULT_NS, preempt);
     return cpu;
   }
   tactus_task& t = p.t;
@@ -98,15 +177,15 @@ std::int32_t scheduler::select_cpu(kernel_thread& p, std::int32_t prev_cpu, bool
   return prev_cpu;
 }
 
-void scheduler::maybe_preempt(std::int32_t cpu, std::uint64_t key, std::uint32_t priority, bool any_priority, std::uint64_t at) {
+// Preempt what runs on a CPU if the waking worker is more urgent and owed it.
+void scheduler::maybe_preempt(std::int32_t cpu, std::uint64_t key, std::uint32_t priority, std::uint64_t at) {
   const cpu_state& cs = cpu_states[static_cast<unsigned>(cpu)];
-  if (cs.start_ns == 0) return;
-  const std::uint64_t ran = at - cs.start_ns;
-  if (any_priority ? ran > k_preempt_after_ns && tactus_before(key, cs.vtime + ran)
-                   : tactus_preempts(key, priority, cs.vtime + ran, cs.priority)) {
-    host_.kick_cpu(static_cast<unsigned>(cpu), true);
-    ++stats.preempts;
-  }
+  if (cs.start_ns == 0 || !tactus_preempts(key, priority, running_key(cs, at), cs.priority)) return;
+  // what it ran at the last tick may have been something less urgent
+  refresh_priority(cpu);
+  if (!tactus_preempts(key, priority, running_key(cs, at), cs.priority)) return;
+  host_.kick_cpu(static_cast<unsigned>(cpu), true);
+  ++stats.preempts;
 }
 
 void scheduler::enqueue_unmanaged(kernel_thread& p, bool wake) {
@@ -123,15 +202,16 @@ void scheduler::enqueue_unmanaged(kernel_thread& p, bool wake) {
       return;
     }
     insert_vtime(p, of_cpu[static_cast<unsigned>(cpu)], slice, vtime);
+    const cpu_state& cs = cpu_states[static_cast<unsigned>(cpu)];
+    if (wake && cs.start_ns != 0 && tactus_unmanaged_preempts(vtime, running_key(cs, now), cs.priority, now - cs.slice_ns)) {
+      host_.kick_cpu(static_cast<unsigned>(cpu), true);
+      ++stats.unmanaged_preempts;
+    }
   } else {
     insert_vtime(p, others[domain], slice, vtime);
     const std::int32_t found = idle.pick(nullptr, p.allowed, false);
-    if (found >= 0) {
-      host_.kick_cpu(static_cast<unsigned>(found), false);
-      return;
-    }
+    if (found >= 0) host_.kick_cpu(static_cast<unsigned>(found), false);
   }
-  if (wake) maybe_preempt(cpu, vtime, 0, true, now);
 }
 
 void scheduler::enqueue(kernel_thread& p, bool wake) {
@@ -168,7 +248,7 @@ void scheduler::enqueue(kernel_thread& p, bool wake) {
     }
     waiting_begins(t, k_queued_bound, domain, now);
     insert_vtime(p, of_cpu[static_cast<unsigned>(cpu)], t.slice_ns, key);
-    maybe_preempt(cpu, key, t.priority, false, now);
+    maybe_preempt(cpu, key, t.priority, now);
     return;
   }
   const std::uint64_t key = tactus_key(t.vtime, dom.vtime_now, t.priority, t.deadline, now);
@@ -189,84 +269,61 @@ void scheduler::enqueue(kernel_thread& p, bool wake) {
   cpu = place.nr_cpus == 1 ? place.first_cpu : cpu;
   if (p.may_run_on(static_cast<unsigned>(cpu)) && idle.test_and_clear(static_cast<unsigned>(cpu)))
     host_.kick_cpu(static_cast<unsigned>(cpu), false);
-  else if (wake) maybe_preempt(cpu, key, t.priority, false, now);
+  else if (wake) maybe_preempt(cpu, key, t.priority, now);
 }
 
 // ---- a CPU is free
 
-// What ran is still runnable and owed more than the best of those that wait.
-bool scheduler::goes_on(kernel_thread* prev, std::int32_t cpu, std::uint64_t best, std::uint64_t at) {
-  const cpu_state& cs = cpu_states[static_cast<unsigned>(cpu)];
-  if (prev == nullptr || cs.start_ns == 0 || !prev->queued) return false;
-  const std::uint64_t ran = at - cs.start_ns;
-  const std::uint64_t charged = prev->weight == 100 ? ran : ran * 100 / prev->weight;
-  if (!tactus_before(cs.vtime + charged, best)) return false;
-  prev->slice_ns = TACTUS_SLICE_DEFAULT_NS;
-  return true;
-}
-
 void scheduler::dispatch(std::int32_t cpu, kernel_thread* prev) {
   const auto at = static_cast<unsigned>(cpu);
+  const bool prev_stays = prev != nullptr && prev->queued;
   const tactus_cpu& c = cpus[at];
   if (c.present == 0) return;
-  const std::uint32_t domain = c.domain, place = c.place;
-  tactus_domain& dom = domains[domain];
+  cpu_state& cs = cpu_states[at];
   here_cpu here;
   here.cpu = cpu;
-  bool has_bound = of_cpu[at].nr > 0;
-  if (dom.nr_waiting <= 0 && !has_bound) {
-    // no worker waits: the common case on a machine that does other things
-    if (others[domain].nr > 0 && move_to_local(cpu, others[domain])) return;
-  } else {
-    here.place = place;
-    here.domain = domain;
-    here.now = now;
-    here.vtime_now = dom.vtime_now;
-    if (dom.late_places != 0 || dom.late_held != 0) {
-      here.busy = true;
-      if (take_late(here)) return;
-      here.busy = false;
+  here.place = c.place;
+  here.domain = c.domain;
+  const tactus_domain& dom = domains[here.domain];
+  here.nr_bound = of_cpu[at].nr;
+  here.nr_others = others[here.domain].nr;
+  if (dom.nr_waiting <= 0 && here.nr_bound == 0) {
+    if (here.nr_others == 0) {
+      if (!prev_stays) take_elsewhere(cpu, here.domain);
+      return;
     }
-    std::uint64_t key_bound = 0, key_place = 0, key_held = 0, key_others = 0;
-    bool has_place = depth[place] > 0 && peek(of_place[place], cpu, key_place);
-    bool has_held = dom.nr_held > 0 && peek(held[domain], cpu, key_held);
-    has_bound = has_bound && peek(of_cpu[at], cpu, key_bound);
-    bool has_others = peek(others[domain], cpu, key_others);
-
-    // smallest key first; at most one try per queue
-    for (int tries = 0; tries < 4; ++tries) {
-      std::uint64_t best = 0;
-      dispatch_queue* queue = nullptr;
-      if (has_bound) {
-        best = key_bound;
-        queue = &of_cpu[at];
-      }
-      if (has_place && (queue == nullptr || tactus_before(key_place, best))) {
-        best = key_place;
-        queue = &of_place[place];
-      }
-      if (has_others && (queue == nullptr || tactus_before(key_others, best))) {
-        best = key_others;
-        queue = &others[domain];
-      }
-      if (has_held && (queue == nullptr || tactus_before(key_held, best))) {
-        has_held = false;
-        if (offer(held[domain], here, 0)) return;
-        continue;
-      }
-      if (queue == nullptr) break;
-      if (goes_on(prev, cpu, best, here.now)) return;
-      if (move_to_local(cpu, *queue)) return;
-      if (queue == &of_cpu[at]) has_bound = false;
-      else if (queue == &of_place[place]) has_place = false;
-      else has_others = false;
-    }
-    // what peek did not see behind others that may not run here
-    if (others[domain].nr > 0 && move_to_local(cpu, others[domain])) return;
-    if (prev != nullptr && prev->queued) return;  // it goes on: nothing waits for this CPU in particular
-    if (take_foreign(here)) return;
+    // no worker waits or runs here: the common case on a machine that does other things
+    if (cs.tid == 0 && move_to_local(cpu, others[here.domain])) return;
   }
-  if (nr_domains <= 1) return;
+  here.now = now;
+  here.vtime_now = dom.vtime_now;
+  if (dom.late_places != 0 || dom.late_held != 0) {
+    here.busy = true;
+    if (take_late(here)) return;
+    here.busy = false;
+  }
+  if (prev_stays && cs.start_ns != 0) {
+    // it is in no queue yet: it is compared with the heads of queues all the same
+    refresh_priority(cpu);
+    here.prev_runs = true;
+    here.prev_key = running_key(cs, here.now);
+  }
+  switch (take_in_order(here)) {
+    case taken::took: return;
+    case taken::prev_goes_on:
+      ++stats.goes_on;
+      cs.slice_ns = here.now;
+      prev->slice_ns = TACTUS_SLICE_DEFAULT_NS;
+      return;
+    case taken::nothing: break;
+  }
+  if (prev_stays) return;  // it goes on: nothing waits for this CPU in particular
+  if (dom.nr_waiting > 0 && take_foreign(here)) return;
+  take_elsewhere(cpu, here.domain);
+}
+
+// Label elsewhere of tactus_dispatch.
+void scheduler::take_elsewhere(std::int32_t cpu, std::uint32_t domain) {
   for (std::uint32_t i = 1; i < nr_domains; ++i) {
     const std::uint32_t d = domain + i >= nr_domains ? domain + i - nr_domains : domain + i;
     if (others[d].nr > 0 && move_to_local(cpu, others[d])) return;
@@ -287,7 +344,8 @@ void scheduler::running(kernel_thread& p) {
   if (t == nullptr) {
     vtime = p.dsq_vtime;
     cs.priority = TACTUS_PRIORITY_NORMAL;
-    cs.managed = 0;
+    cs.deadline = 0;
+    cs.tid = 0;
   } else {
     waiting_ends(*t);
     vtime = t->vtime;
@@ -300,11 +358,14 @@ void scheduler::running(kernel_thread& p) {
     }
     t->running = 1;
     cs.priority = t->priority;
-    cs.managed = 1;
+    cs.deadline = t->deadline;
+    cs.tid = t->tid;
   }
-  cs.vtime = vtime;
+  cs.weight = p.weight != 0 ? p.weight : 100;
   cs.start_ns = now;
+  cs.slice_ns = now;
   if (tactus_before(dom.vtime_now, vtime)) dom.vtime_now = vtime;
+  cs.start_key = tactus_vtime_floor(vtime, dom.vtime_now);
 }
 
 // Pass on what a worker's page says: tasks present, then records of finished tasks.
@@ -312,6 +373,7 @@ void scheduler::drain(kernel_thread& p, std::uint32_t stopped, std::uint64_t at)
   tactus_pool_conf& conf = pools[p.t.pool];
   if (conf.serial != p.t.serial) return;
   account_present(p, conf, at);
+  if (stopped != 1) read_tag(p, conf);  // it may have gone from one task to another since it woke up
   if (report(p, stopped, at) != 0) report(p, 0, at);
 }
 

@@ -156,30 +156,35 @@ bool scheduler::peek(const dispatch_queue& q, std::int32_t cpu, std::uint64_t& k
   return false;
 }
 
-bool scheduler::offer(dispatch_queue& q, here_cpu& here, std::uint64_t min_age_ns) {
+// One that has waited too long, or lags, is taken without asking; of the others the row of the first
+// one is asked, unless only the late ones are wanted.
+bool scheduler::offer(dispatch_queue& q, const here_cpu& here, bool late_only) {
+  bool asked = late_only;
   int looked = 0;
   for (kernel_thread* p = q.first; p != nullptr; p = p->behind) {
     tactus_decided d;
+    std::uint64_t age = 0;
     if (++looked > k_peek_at_most) break;
     if (!p->may_run_on(static_cast<unsigned>(here.cpu))) continue;
     tactus_task* t = known(*p);
-    std::uint64_t age = t != nullptr ? here.now - t->waiting_since_ns : 0;
-    if (here.busy) age = weighted_age(*p, age);
-    if (t != nullptr && min_age_ns != 0 && static_cast<std::int64_t>(age) < static_cast<std::int64_t>(min_age_ns) &&
-        !tactus_lags(t->vtime, here.vtime_now))
-      continue;  // one behind it may have waited longer
+    if (t != nullptr) {
+      age = here.now - t->waiting_since_ns;
+      if (here.busy) age = weighted_age(*p, age);
+    }
     d.moment = TACTUS_MOMENT_IDLE;
     d.used = TACTUS_HOLD;
     d.cpu = -1;
-    if (t != nullptr && min_age_ns == 0) {
-      if (!decide_take(*p, here.place, here.now, d)) {
-        if (d.source == TACTUS_SOURCE_ROW || d.source == k_source_rule) log_decision(*t, d, here.now);
-        break;
-      }
-    } else {
+    if (t == nullptr || static_cast<std::int64_t>(age) >= static_cast<std::int64_t>(TACTUS_WAIT_LIMIT_NS) ||
+        tactus_lags(t->vtime, here.vtime_now)) {
       d.source = TACTUS_SOURCE_FORCED_BOUND;
       d.choice = {here.place, 1, 1};
       d.legal = 1ull << (here.place & 63);
+    } else if (asked) {
+      continue;  // one behind it may have waited longer
+    } else if (!decide_take(*p, here.place, here.now, d)) {
+      if (d.source == TACTUS_SOURCE_ROW || d.source == k_source_rule) log_decision(*t, d, here.now);
+      asked = true;
+      continue;
     }
     dsq_move(*p, here.cpu);
     ++stats.held_taken;
@@ -195,36 +200,81 @@ bool scheduler::offer(dispatch_queue& q, here_cpu& here, std::uint64_t min_age_n
 }
 
 // What is past its bound goes first, whatever its row says.
-bool scheduler::take_late(here_cpu& here) {
+bool scheduler::take_late(const here_cpu& here) {
   tactus_domain& dom = domains[here.domain];
   if (dom.late_held != 0) {
     dom.late_held = 0;
-    if (offer(held[here.domain], here, TACTUS_WAIT_LIMIT_NS)) return true;
+    if (offer(held[here.domain], here, true)) return true;
   }
   const std::uint64_t late = dom.late_places;
   if (late != 0) {
     const std::uint32_t from = tactus_first_from(late, here.place);
     dom.late_places &= ~(1ull << from);
-    if (offer(of_place[from], here, TACTUS_WAIT_LIMIT_NS)) return true;
+    if (offer(of_place[from], here, true)) return true;
   }
   return false;
 }
 
+// The four queues that this CPU serves, and what ran on it: the smallest key first, at most one try
+// per queue.
+scheduler::taken scheduler::take_in_order(const here_cpu& here) {
+  dispatch_queue &q_bound = of_cpu[static_cast<unsigned>(here.cpu)], &q_place = of_place[here.place];
+  dispatch_queue &q_held = held[here.domain], &q_others = others[here.domain];
+  std::uint64_t key_bound = 0, key_place = 0, key_held = 0, key_others = 0;
+  bool has_bound = here.nr_bound > 0, has_place = depth[here.place] > 0;
+  bool has_held = domains[here.domain].nr_held > 0, has_others = here.nr_others > 0;
+  if (!here.prev_runs && !has_held && has_bound + has_place + has_others == 1) {  // nothing to compare
+    dispatch_queue& only = has_place ? q_place : has_bound ? q_bound : q_others;
+    return move_to_local(here.cpu, only) ? taken::took : taken::nothing;
+  }
+  has_bound = has_bound && peek(q_bound, here.cpu, key_bound);
+  has_place = has_place && peek(q_place, here.cpu, key_place);
+  has_held = has_held && peek(q_held, here.cpu, key_held);
+  has_others = has_others && peek(q_others, here.cpu, key_others);
+
+  for (int tries = 0; tries < 4; ++tries) {
+    std::uint64_t best = 0;
+    dispatch_queue* queue = nullptr;
+    if (has_bound) {
+      best = key_bound;
+      queue = &q_bound;
+    }
+    if (has_place && (queue == nullptr || tactus_before(key_place, best))) {
+      best = key_place;
+      queue = &q_place;
+    }
+    if (has_others && (queue == nullptr || tactus_before(key_others, best))) {
+      best = key_others;
+      queue = &q_others;
+    }
+    if (has_held && (queue == nullptr || tactus_before(key_held, best))) {
+      has_held = false;
+      if (offer(q_held, here, false)) return taken::took;
+      continue;
+    }
+    if (queue == nullptr) break;
+    if (here.prev_runs && tactus_before(here.prev_key, best)) return taken::prev_goes_on;
+    if (move_to_local(here.cpu, *queue)) return taken::took;
+    if (queue == &q_bound) has_bound = false;
+    else if (queue == &q_place) has_place = false;
+    else has_others = false;
+  }
+  // what peek did not see behind others that may not run here
+  return here.nr_others > 0 && move_to_local(here.cpu, q_others) ? taken::took : taken::nothing;
+}
+
 // Nothing of its own: ask workers that wait elsewhere, near ones first.
-bool scheduler::take_foreign(here_cpu& here) {
+bool scheduler::take_foreign(const here_cpu& here) {
   const tactus_place& mine = places[here.place];
   const tactus_domain& dom = domains[here.domain];
-  if (dom.nr_held > 0) {
-    // the bound first: this CPU may have been kicked for it
-    if (offer(held[here.domain], here, TACTUS_WAIT_LIMIT_NS) || offer(held[here.domain], here, 0)) return true;
-  }
+  if (dom.nr_held > 0 && offer(held[here.domain], here, false)) return true;
   int asked = 0;
   for (unsigned pass = 0; pass < 2 && asked < k_ask_at_most; ++pass)
     for (std::uint32_t i = 1; i < nr_places; ++i) {
       const std::uint32_t k = here.place + i >= nr_places ? here.place + i - nr_places : here.place + i;
       const bool near = (mine.near[0] >> k & 1) != 0;
       if (near != (pass == 0) || depth[k] <= 0) continue;
-      if (offer(of_place[k], here, TACTUS_WAIT_LIMIT_NS) || offer(of_place[k], here, 0)) return true;
+      if (offer(of_place[k], here, false)) return true;
       if (++asked >= k_ask_at_most) break;
     }
   return false;

@@ -97,8 +97,8 @@ class scheduler {
   std::uint32_t nr_places = 0, nr_cpus = 0, nr_domains = 0;
   std::uint64_t epoch = 0;
   struct cpu_state {
-    std::uint64_t vtime = 0, start_ns = 0;
-    std::uint32_t priority = 0, managed = 0;
+    std::uint64_t start_key = 0, start_ns = 0, slice_ns = 0;
+    std::uint32_t weight = 0, tid = 0, priority = 0, deadline = 0;
   };
   std::vector<cpu_state> cpu_states;
   bool timer_armed[TACTUS_MAX_DOMAINS] = {};
@@ -120,8 +120,11 @@ class scheduler {
     std::int32_t cpu = 0;
     std::uint32_t place = 0, domain = 0;
     std::uint64_t now = 0, vtime_now = 0;
-    bool busy = false;
+    std::uint32_t nr_bound = 0, nr_others = 0;
+    std::uint64_t prev_key = 0;
+    bool prev_runs = false, busy = false;
   };
+  enum class taken { nothing, took, prev_goes_on };  // enum tactus_taken
   struct look {  // struct tactus_look
     std::uint64_t now, idle_limit, vtime_now, busy_limit, oldest;
     bool late;
@@ -131,7 +134,7 @@ class scheduler {
   };
 
   // kfuncs
-  void insert_local(kernel_thread& p, std::int32_t cpu, std::uint64_t slice);
+  void insert_local(kernel_thread& p, std::int32_t cpu, std::uint64_t slice, bool preempt = false);
   void insert_vtime(kernel_thread& p, dispatch_queue& q, std::uint64_t slice, std::uint64_t vtime);
   bool move_to_local(std::int32_t cpu, dispatch_queue& q);
   void dsq_move(kernel_thread& p, std::int32_t cpu);
@@ -149,6 +152,8 @@ class scheduler {
 
   // decide.bpf.h
   void see_machine(const kernel_thread& p, tactus_view& v) const;
+  static std::uint64_t running_key(const cpu_state& cs, std::uint64_t at);
+  void refresh_priority(std::int32_t cpu);
   std::int32_t claim_idle(const kernel_thread& p, std::uint32_t place, std::int32_t prev_cpu);
   const tactus_row* row_for(std::uint32_t slot, std::uint32_t situation, std::uint32_t bank, std::uint64_t at,
                             const tactus_class_conf& conf, std::uint32_t& source) const;
@@ -158,6 +163,7 @@ class scheduler {
   std::uint32_t fallback_action(const tactus_view& v) const;
   void consult_row(tactus_task& t, const tactus_view& v, tactus_decided& d, std::uint64_t at);
   std::int32_t claim_near(const kernel_thread& p, const tactus_view& v, tactus_decided& d, std::int32_t prev_cpu);
+  std::uint32_t least_urgent_of_tier(const tactus_decided& d, std::uint32_t priority);
   void decide_wake(kernel_thread& p, tactus_placement& out);
   bool decide_take(kernel_thread& p, std::uint32_t place, std::uint64_t at, tactus_decided& d);
 
@@ -171,14 +177,19 @@ class scheduler {
   void arm_timer(std::uint32_t domain, std::uint64_t delay_ns);
   void look_at_heads(dispatch_queue& q, look& l);
   bool peek(const dispatch_queue& q, std::int32_t cpu, std::uint64_t& key) const;
-  bool offer(dispatch_queue& q, here_cpu& here, std::uint64_t min_age_ns);
-  bool take_late(here_cpu& here);
-  bool take_foreign(here_cpu& here);
+  bool offer(dispatch_queue& q, const here_cpu& here, bool late_only);
+  bool take_late(const here_cpu& here);
+  taken take_in_order(const here_cpu& here);
+  bool take_foreign(const here_cpu& here);
 
   // tactus.bpf.c
-  void maybe_preempt(std::int32_t cpu, std::uint64_t key, std::uint32_t priority, bool any_priority, std::uint64_t at);
+  const tactus_class_conf* general_tiers() const;
+  std::int32_t fast_idle(const kernel_thread& p, const tactus_class_conf& cc);
+  std::int32_t make_room(const kernel_thread& p, std::int32_t last, bool slow_idle);
+  std::int32_t place_unmanaged(kernel_thread& p, std::int32_t prev_cpu, bool& insert, bool& preempt);
+  void maybe_preempt(std::int32_t cpu, std::uint64_t key, std::uint32_t priority, std::uint64_t at);
   void enqueue_unmanaged(kernel_thread& p, bool wake);
-  bool goes_on(kernel_thread* prev, std::int32_t cpu, std::uint64_t best, std::uint64_t at);
+  void take_elsewhere(std::int32_t cpu, std::uint32_t domain);
   void drain(kernel_thread& p, std::uint32_t stopped, std::uint64_t at);
   void charge(kernel_thread& p, std::uint64_t at);
 

@@ -24,21 +24,26 @@ void read_mask(const std::string& hex, __u64* word) {
 }
 
 // Only the random numbers come from outside; kicks and timers are in the trace as what followed.
+struct replayed_thread : kernel_thread {
+  cpu_mask mask;
+};
+
 struct scripted_host final : kernel_host {
   void kick_cpu(unsigned, bool) override {}
   void timer_start(unsigned, std::uint64_t) override {}
-  void local_inserted(unsigned) override {}
+  void local_inserted(unsigned, bool) override {}
+  kernel_thread* task_from_pid(std::uint32_t tid) override {
+    const auto t = threads.find(tid);
+    return t != threads.end() ? &t->second : nullptr;
+  }
   std::uint32_t prandom_u32() override {
     if (next < numbers.size()) return numbers[next++];
     ++missing;
     return 0;
   }
+  std::map<std::uint32_t, replayed_thread> threads;
   std::vector<std::uint32_t> numbers;
   std::size_t next = 0, missing = 0;
-};
-
-struct replayed_thread : kernel_thread {
-  cpu_mask mask;
 };
 
 class replayer {
@@ -72,6 +77,10 @@ class replayer {
       for (std::size_t i = 0; i < TACTUS_MAX_LOCAL_CLASSES; ++i) p.slot_of[i] = l.at("slot_of").at(i);
     } else if (l.contains("rows")) {
       rows(l);
+    } else if (l.contains("page")) {
+      const auto p = threads_.find(l["page"].get<std::uint32_t>());
+      if (p == threads_.end()) throw description_error(fmt::format("{}: thread {} was not described", name_, l["page"].dump()));
+      p->second.page.tag = l.at("tag");
     } else if (l.contains("thread")) {
       replayed_thread& p = threads_[l["thread"].get<std::uint32_t>()];
       p.tid = l["thread"];
@@ -147,6 +156,7 @@ class replayer {
       const auto t = threads_.find(tid);
       if (t == threads_.end()) throw description_error(fmt::format("{}: thread {} was not described", name_, tid));
       p = &t->second;
+      p->page.next_tag = l.value("tag", std::uint64_t{0});
     }
     scheduler& s = scheduler_;
     s.now = l.at("t");
@@ -163,8 +173,6 @@ class replayer {
     switch (known->second) {
       case op::select_cpu:
         p->queued = true;
-        p->page.next_tag = l.value("tag", std::uint64_t{0});
-        p->page.tag = 0;
         result = s.select_cpu(*p, static_cast<std::int32_t>(argument), true);
         if (p->queue != nullptr) result += 65536;
         else p->cpu = static_cast<std::int32_t>(result);
@@ -172,7 +180,6 @@ class replayer {
         break;
       case op::enqueue:
         p->cpu = cpu;
-        p->page.next_tag = l.value("tag", std::uint64_t{0});
         s.enqueue(*p, argument != 0);
         result = p->managed ? p->t.queued : 0;
         ++out.choices;
@@ -225,7 +232,7 @@ class replayer {
   std::string name_;
   scripted_host host_;
   scheduler scheduler_;
-  std::map<std::uint32_t, replayed_thread> threads_;
+  std::map<std::uint32_t, replayed_thread>& threads_ = host_.threads;
   std::unordered_map<std::string, op> ops_;
   bool begun_ = false;
 };

@@ -76,10 +76,21 @@ void trace_writer::write_thread(const kernel_thread& p) {
                    p.allowed != nullptr ? hex(p.allowed->word, simulation_.sched().nr_cpus) : "", p.nr_cpus_allowed));
 }
 
+// What its worker is at, if that is news.
+void trace_writer::write_page(const kernel_thread& p) {
+  std::uint64_t& before = page_tags_[p.tid];
+  if (before == p.page.tag) return;
+  before = p.page.tag;
+  out_(fmt::format("{{\"page\":{},\"tag\":{}}}\n", p.tid, p.page.tag));
+}
+
 void trace_writer::begin(const scheduler& s, op_record::kind op, const kernel_thread* p) {
   if (op == op_record::kind::init) write_topology(s);
   if (s.control.version != rows_version_ || (s.control.bank & 1) != rows_bank_) write_rows(s);
   if (p != nullptr && seen_.insert(p->tid).second) write_thread(*p);
+  if (p != nullptr) write_page(*p);
+  for (const scheduler::cpu_state& cs : s.cpu_states)
+    if (cs.tid != 0) write_page(simulation_.thread(cs.tid));
   idle_.clear();
   drawn_.clear();
   tag_ = 0;

@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "sim/engine/simulation.h"
@@ -28,10 +29,12 @@ class trace_writer final : public op_sink {
   void write_topology(const scheduler& s);
   void write_rows(const scheduler& s);
   void write_thread(const kernel_thread& p);
+  void write_page(const kernel_thread& p);
 
   const simulation& simulation_;
   line_sink out_;
   std::unordered_set<std::uint32_t> seen_;
+  std::unordered_map<std::uint32_t, std::uint64_t> page_tags_;  // by tid: as written last
   fmt::memory_buffer idle_, drawn_;
   std::uint64_t tag_ = 0, heartbeat_ns_ = 0;
   std::uint32_t rows_version_ = ~0u, rows_bank_ = ~0u;
