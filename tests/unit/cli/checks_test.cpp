@@ -122,8 +122,8 @@ TEST_CASE("the flag for --partial is read from the kernel, not compiled in") {
   fixture_tree tree;
   tree.put("wide", make_btf());
   tree.put("narrow", make_btf({false, false, ""}));
-  CHECK(read_kernel_btf(tree.root() / "wide").switch_partial == 8);
-  CHECK(read_kernel_btf(tree.root() / "narrow").switch_partial == 8);
+  CHECK(read_kernel_btf(tree.root() / "wide").ops_flags.at("SCX_OPS_SWITCH_PARTIAL") == 8);
+  CHECK(read_kernel_btf(tree.root() / "narrow").ops_flags.at("SCX_OPS_SWITCH_PARTIAL") == 8);
   CHECK_FALSE(read_kernel_btf(tree.root() / "absent").error.empty());
 }
 
