@@ -15,7 +15,7 @@ KERNEL ?= latest
 HOST ?= 0
 NAME ?= --quick all
 
-.PHONY: help setup deps-build deps-vm deps-all configure build build-demo demo check check-full oracle bench clean
+.PHONY: help setup deps-build deps-vm deps-all configure build build-demo demo check check-full oracle pretrain bench clean
 
 help:
 	@echo 'make demo        the whole thing, from nothing to a report: packages, kernel, build, VM, comparison'
@@ -23,6 +23,7 @@ help:
 	@echo 'make check       set-up, build, all tests, also under sanitizers and in VMs; closes with the counts'
 	@echo 'make check-full  the same with every VM test on every kernel'
 	@echo 'make oracle      trains the learner on systems with exactly known optima; says which bounds it met'
+	@echo 'make pretrain    trains the model that agents start from anew (models/start.ckpt) and judges it'
 	@echo 'make build       set-up and build only; the programs are in build/bin'
 	@echo 'make bench       the benchmark program; NAME='"'"'tag --json'"'"' and the like choose'
 	@echo 'make clean       removes build/ (what was downloaded stays in the cache folder)'
@@ -66,6 +67,10 @@ check-full: deps-all build
 oracle: configure
 	@cmake --build $(BUILD) -j $(JOBS) --target tactus-sim
 	@scripts/oracle.py --build $(BUILD) --json $(BUILD)/oracle.json
+
+pretrain: configure
+	@cmake --build $(BUILD) -j $(JOBS) --target tactus-sim
+	@$(BUILD)/bin/tactus-sim pretrain --out models/start.ckpt --decisions 10000000 --per-world 6000 --held-out 100 --seed $(SEED)
 
 bench: build
 	@$(BUILD)/bin/tactus-bench $(NAME)

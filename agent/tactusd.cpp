@@ -64,7 +64,6 @@ struct options {
   std::optional<unsigned> learners;
   std::string fake_maps;
   unsigned fake_cpus = 4;
-  std::string write_model;
   bool strict_checkpoint = false, check = false;
 };
 
@@ -132,8 +131,6 @@ void parse(CLI::App& app, options& o) {
   app.add_option("--run-as", o.run_as, "started as root: become this user, drop every capability, before anything else");
   app.add_flag("--strict-checkpoint", o.strict_checkpoint, "end when a checkpoint is damaged, instead of going on from an older one");
   app.add_flag("--check", o.check, "read the configuration, say whether it is good, and end");
-  app.add_option("--write-model", o.write_model,
-                 "write the model that an agent without a checkpoint starts from (a clone of the fallback), and end");
   // For tests and for trying a client without the scheduler; says so in its log.
   app.add_option("--fake-maps", o.fake_maps)->group("");
   app.add_option("--fake-cpus", o.fake_cpus)->group("");
@@ -202,7 +199,7 @@ int main(int argc, char** argv) {
   ::umask(027);
   try {
     // As root only this is done: folders and limits, then root is gone.
-    const bool serves = !o.check && o.write_model.empty();
+    const bool serves = !o.check;
     if (!o.run_as.empty() && serves) {
       if (::geteuid() == 0) {
         make_folders(read(o), o.run_as);
@@ -223,11 +220,6 @@ int main(int argc, char** argv) {
     const config c = read(o);
     if (o.check) {
       fmt::print("configuration is good\n");
-      return k_ok;
-    }
-    if (!o.write_model.empty()) {
-      tactus::learn::learner_set(c.learner).save(o.write_model);
-      ::chmod(o.write_model.c_str(), 0644);  // everybody may start from it
       return k_ok;
     }
     if (!peer_checks_supported()) {
