@@ -168,3 +168,21 @@ TEST_CASE("a refused checkpoint leaves the learner as it was")
 	learner.save(dir.file("after"));
 	CHECK(bytes_of(dir.file("good")) == bytes_of(dir.file("after")));
 }
+
+TEST_CASE("a course that begins anew keeps the policy, makes it the prior, and starts the schedules over")
+{
+	folder dir;
+	learner_set learner(quick());
+	train(learner, 2000, 1);
+	learner.set_learning(false);
+	double const rate_before = learner.stats().learning_rate;
+	learner.save(dir.file("end"));
+	learner.begin_course();
+	learner.save(dir.file("start"));
+	checkpoint const end = read_checkpoint(dir.file("end")), start = read_checkpoint(dir.file("start"));
+	CHECK(start.theta == end.theta);
+	CHECK(start.prior == end.theta);
+	CHECK(end.prior != end.theta);
+	CHECK(start.decisions_trained == 0);
+	CHECK(learner.stats().learning_rate > rate_before);
+}
