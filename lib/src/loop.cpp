@@ -130,7 +130,7 @@ void run_loop(pool_core& core, const class_entry& e, std::size_t count, const lo
   memory->~task();
   auto* state = ::new (static_cast<void*>(memory)) loop_state{
       .count = count, .part = part, .body = body,
-      .caller = t_state.self ? &t_state.self->sleep : thread_parker()};
+      .caller = thread_parker()};
   state->next.store(done, std::memory_order_relaxed);
   state->completed.store(done, std::memory_order_relaxed);
   struct releaser {
