@@ -3,7 +3,9 @@
 // idle pool burns, bursts after silence, urgent tasks among a backlog.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <deque>
 
 #include "pool_rows.h"
@@ -83,7 +85,9 @@ void add_idle_rows(const pool_setting& with, result& out) {
                       sleep_ns(k_ms);
                       const double after_1_ms = others_cpu_us();
                       sleep_ns(20 * k_ms);
-                      return std::vector<double>{after_1_ms - at_end, others_cpu_us() - after_1_ms};
+                      // Two clocks that are not read at the same moment: what is below zero is noise.
+                      return std::vector<double>{std::max(0.0, after_1_ms - at_end),
+                                                 std::max(0.0, std::round(others_cpu_us() - after_1_ms))};
                     }});
   for (row& r : interleave(with.set, {{name + ", first ms", "us"}, {name + ", the 20 ms after that", "us", 0.0}}, arms,
                            with.set.repetitions(25, 5)))

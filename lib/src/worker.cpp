@@ -20,7 +20,8 @@ namespace {
 // searching waits for a CPU, submitters would rely on it and wake nobody.
 constexpr int k_quiet_rounds = 3, k_search_rounds = 22, k_pauses_per_round = 24, k_rounds_before_slots = 12;
 
-// See nap().
+// See linger() and nap().
+constexpr unsigned k_linger_us = 100;
 constexpr int k_naps = 8;
 constexpr long k_nap_ns = 50'000;
 constexpr unsigned k_nap_after_us = 200;
@@ -35,14 +36,6 @@ constexpr unsigned k_batch_us = 5, k_batch = 64;
 // So many short tasks of its own deque a worker runs without comparing them with what waits elsewhere.
 constexpr unsigned k_quick_picks = 32;
 
-inline void pause() noexcept {
-#if TACTUS_HAS_TSC
-  _mm_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
 unsigned rank(unsigned priority, std::uint32_t waited_ms) noexcept {
   if (waited_ms >= k_age_limit_ms) return k_priorities;
   return std::min(k_priorities - 1, priority + waited_ms / k_age_step_ms);
@@ -52,12 +45,15 @@ unsigned rank(unsigned priority, std::uint32_t waited_ms) noexcept {
 
 void worker::run() {
   nap_after_ticks_ = static_cast<std::uint64_t>(k_nap_after_us * core->clock.ticks_per_us);
+  linger_ticks_ = static_cast<std::uint64_t>(k_linger_us * core->clock.ticks_per_us);
   batch_ticks_ = static_cast<std::uint64_t>(k_batch_us * core->clock.ticks_per_us);
   for (;;) {
     task* t = next_task(lowest_to_take());
     if (!t) {
       tags.gap();
+      idle_since_ = core->clock.read();
       t = search(nullptr, lowest_to_take());
+      if (!t) t = linger();
       if (!t) t = nap();
       if (!t) {
         t = sleep_idle(nullptr, lowest_to_take());
@@ -68,6 +64,8 @@ void worker::run() {
         if (state == pool_core::state_kind::stopped || state == pool_core::state_kind::forked) return;
         continue;
       }
+      idle_ticks_[1] = idle_ticks_[0];
+      idle_ticks_[0] = core->clock.read() - idle_since_;
     }
     execute(t);
   }
@@ -316,7 +314,7 @@ task* worker::search(const wait_condition* condition, unsigned lowest) {
   // First unannounced: where tasks come and go all the time, those who submit
   // them would pay for every change of the count.
   for (int round = 0; round < k_quiet_rounds; ++round) {
-    for (int i = 0; i < k_pauses_per_round / 2; ++i) pause();
+    for (int i = 0; i < k_pauses_per_round / 2; ++i) cpu_pause();
     if (condition && condition->done(condition->object)) break;
     if (task* t = next_task(lowest)) return t;
   }
@@ -331,7 +329,28 @@ task* worker::search(const wait_condition* condition, unsigned lowest) {
       stop_searching();
       return t;
     }
-    for (int i = 0; i < k_pauses_per_round; ++i) pause();
+    for (int i = 0; i < k_pauses_per_round; ++i) cpu_pause();
+  }
+  return nullptr;
+}
+
+// After search() has found nothing: where the last two waits were short, the next
+// may be as well, and to be found awake saves a wake-up. Only the last worker
+// that is awake does so, and for 0.15 ms at most.
+task* worker::linger() {
+  if (spare || core->nr_idle() + 1 < core->nr_workers) return nullptr;
+  const std::uint64_t longest = std::max(idle_ticks_[0], idle_ticks_[1]);
+  if (longest > linger_ticks_) return nullptr;
+  const std::uint64_t limit = longest + longest / 4 + linger_ticks_ / 4;
+  while (core->clock.read() - idle_since_ < limit) {
+    for (int i = 0; i < k_pauses_per_round / 2; ++i) cpu_pause();
+    task* t = next_task(0);
+    if (!t) t = steal(0, true);
+    if (t) {
+      stop_searching();
+      return t;
+    }
+    if (core->state() >= pool_core::state_kind::stopped) break;
   }
   return nullptr;
 }

@@ -70,6 +70,8 @@ struct alignas(64) worker {
   std::array<std::uint32_t, k_priorities> deque_since_ms{};  // last served; see select()
   std::uint64_t batch_ticks_ = 0;  // how much work to take from a queue at once
   std::uint64_t awake_since_ = 0, nap_after_ticks_ = 0;
+  std::uint64_t idle_since_ = 0, linger_ticks_ = 0;
+  std::array<std::uint64_t, 2> idle_ticks_{~0ull, ~0ull};  // how long it was without a task the last two times
   unsigned next_guest_ = 0;        // whose turn it is: pool_core::take()
   unsigned nr_quick_picks_ = 0;    // since the last select()
   std::atomic<std::uint64_t> nr_parked{0};
@@ -111,6 +113,8 @@ struct alignas(64) worker {
   // a spare): sleep_idle() or stop_searching() must follow.
   task* search(const wait_condition* condition, unsigned lowest);
   void stop_searching() noexcept;
+  // Looks around for longer than search(); null: nothing came, or it need not.
+  task* linger();
   // Short sleeps before the long one; null: nothing came, and the worker counts as searching.
   task* nap();
   // Sleeps until a task is handed over (returned), or woken without one, or
