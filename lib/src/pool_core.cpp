@@ -318,11 +318,13 @@ void pool_core::heavy_barrier() noexcept {
 
 // The count goes up before the bit is set and down after it is cleared, so a
 // zero count means that no bit was visible.
-bool pool_core::set_idle(worker& w) noexcept {
+void pool_core::set_idle(worker& w) noexcept {
   (w.spare ? nr_idle_spares_ : nr_idle_).fetch_add(1, std::memory_order_seq_cst);
-  const std::uint64_t bit = 1ull << (w.index % 64);
-  const std::uint64_t before = idle_[w.index / 64].fetch_or(bit, std::memory_order_seq_cst);
-  return nr_threads() <= 64 && (before | bit) == ~0ull >> (64 - nr_threads());
+  idle_[w.index / 64].fetch_or(1ull << (w.index % 64), std::memory_order_seq_cst);
+}
+
+bool pool_core::all_idle() const noexcept {
+  return nr_threads() <= 64 && idle_[0].load(std::memory_order_seq_cst) == ~0ull >> (64 - nr_threads());
 }
 
 bool pool_core::unset_idle(worker& w) noexcept {

@@ -20,9 +20,11 @@
 // idle side pays for both by membarrier(PRIVATE_EXPEDITED), which puts a full
 // barrier on every running thread of the process between (3) and (4). Where the
 // kernel has none, both sides use a read-modify-write of one word.
-// A worker that finds, by the same operation that sets its bit, that all others
-// are idle needs no such barrier: none of them runs that could have pushed, and
-// one that is woken later reads a word that was written after this bit was set.
+// A worker that finds, after (3) and after it stopped counting as a searcher, that
+// all others are idle needs no such barrier: none of them runs that could have
+// pushed, and one that is woken later sees this one idle and nobody searching.
+// tests/unit/lib/wake_model_test.cpp goes through every interleaving of this, on
+// store buffers as x86 has them, and shows what each part is needed for.
 #ifndef TACTUS_SRC_POOL_CORE_H
 #define TACTUS_SRC_POOL_CORE_H
 
@@ -98,7 +100,8 @@ class pool_core {
   void help_is_over(unsigned waiters = 0) noexcept;
 
   // Idle workers.
-  bool set_idle(worker& w) noexcept;        // true: all others are idle too
+  void set_idle(worker& w) noexcept;
+  bool all_idle() const noexcept;           // spares too; false also where that is not known
   bool unset_idle(worker& w) noexcept;      // false: claimed by a waker
   worker* claim_idle(bool spare) noexcept;  // null: none
   worker* claim_for(unsigned priority) noexcept;  // whom to wake for a task; null: nobody

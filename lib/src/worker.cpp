@@ -393,9 +393,9 @@ void worker::stop_searching() noexcept {
 
 task* worker::sleep_idle(const wait_condition* condition, unsigned lowest) {
   tags.park();
-  const bool alone = core->set_idle(*this);                                  // (3) of pool_core.h
+  core->set_idle(*this);                                                     // (3) of pool_core.h
   if (!spare) core->searching_.fetch_sub(1, std::memory_order_seq_cst);
-  if (!alone) core->heavy_barrier();
+  if (!core->all_idle()) core->heavy_barrier();
   if (core->has_waiters()) core->notify_if_quiescent();
   const auto state = core->state();
   const bool stay = state < pool_core::state_kind::stopped && !core->work_visible(*this, lowest) &&  // (4)
@@ -424,6 +424,8 @@ task* worker::sleep_idle(const wait_condition* condition, unsigned lowest) {
     while (!delivered.load(std::memory_order_acquire)) sleep.park();  // claimed: the waker is on its way
   }
   delivered.store(false, std::memory_order_relaxed);
+  // Claimed after all: what it saw is not what it gets, and others relied on its looking.
+  if (!stay && !spare && core->may_wake()) core->wake_for_visible_work();
   return slot.exchange(nullptr, std::memory_order_acq_rel);
 }
 
