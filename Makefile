@@ -15,13 +15,18 @@ KERNEL ?= latest
 HOST ?= 0
 NAME ?= --quick all
 
-.PHONY: help setup deps-build deps-vm deps-all configure build build-demo demo check check-full bench clean
+STRESS_SECONDS ?= 600
+STRESS_TASKS ?= 100000000
+
+.PHONY: help setup deps-build deps-vm deps-all configure build build-demo demo check check-full stress bench clean
 
 help:
 	@echo 'make demo        the whole thing, from nothing to a report: packages, kernel, build, VM, comparison'
 	@echo '                   SEED=1 ROUNDS=10 KERNEL=latest|6.16|6.18|7.3; HOST=1 uses this machine'"'"'s own kernel'
 	@echo 'make check       set-up, build, all tests, also under sanitizers and in VMs; closes with the counts'
 	@echo 'make check-full  the same with every VM test on every kernel'
+	@echo 'make stress      the pool alone for 10 minutes, and 1e8 tasks; STRESS_SECONDS=600 STRESS_TASKS=100000000;'
+	@echo '                   BUILD=build/tsan or build/asan: under the sanitizers that make check has built'
 	@echo 'make build       set-up and build only; the programs are in build/bin'
 	@echo 'make bench       the benchmark program; NAME='"'"'tag --json'"'"' and the like choose'
 	@echo 'make clean       removes build/ (what was downloaded stays in the cache folder)'
@@ -61,6 +66,10 @@ check: deps-all build
 
 check-full: deps-all build
 	@scripts/check.sh --build $(BUILD) --jobs $(JOBS) --full
+
+stress:
+	@[ -x $(BUILD)/tests/lib_soak ] || $(MAKE) build
+	@TACTUS_STRESS_SECONDS=$(STRESS_SECONDS) TACTUS_STRESS_TASKS=$(STRESS_TASKS) $(BUILD)/tests/lib_soak
 
 bench: build
 	@$(BUILD)/bin/tactus-bench $(NAME)
