@@ -246,6 +246,12 @@ bool pool_core::nothing_of(unsigned local_class) const noexcept {
   return inboxes[local_class].empty();
 }
 
+bool pool_core::anything_ready(unsigned lowest) const noexcept {
+  for (std::uint64_t rest = ready_classes() & (lowest ? classes_from(lowest) : ~0ull); rest; rest &= rest - 1)
+    if (!nothing_of(static_cast<unsigned>(std::countr_zero(rest)))) return true;
+  return false;
+}
+
 void pool_core::settle_ready(unsigned local_class) noexcept {
   if (!nothing_of(local_class)) return;
   const std::uint64_t bit = 1ull << local_class;
@@ -358,7 +364,7 @@ void pool_core::hand_over(worker& w, task* t, std::uint64_t next_tag) noexcept {
 }
 
 void pool_core::wake_for_visible_work() noexcept {
-  if (ready_classes() == 0) {
+  if (!anything_ready(0)) {
     bool any = false;
     for (unsigned i = 0; i < nr_threads() && !any; ++i) any = workers[i].levels.load(std::memory_order_acquire) != 0;
     if (!any) return;
@@ -370,7 +376,7 @@ void pool_core::wake_for_visible_work() noexcept {
 }
 
 bool pool_core::work_visible(const worker&, unsigned lowest) const noexcept {
-  if (ready_classes() & (lowest ? classes_from(lowest) : ~0ull)) return true;
+  if (anything_ready(lowest)) return true;
   for (unsigned i = 0; i < nr_threads(); ++i)
     for (unsigned rest = workers[i].levels.load(std::memory_order_acquire) >> lowest << lowest; rest; rest &= rest - 1)
       if (!workers[i].deques[static_cast<unsigned>(std::countr_zero(rest))].empty()) return true;

@@ -190,6 +190,7 @@ class pool_core {
   void wake_for_own(worker& w, const class_entry& e) noexcept;
   guest& find_guest();
   bool nothing_of(unsigned local_class) const noexcept;
+  bool anything_ready(unsigned lowest) const noexcept;  // a ready bit may be a little out of date
   void count_external_submit(guest& g, const class_entry& e) noexcept;
   void count_external_finish(guest& g, unsigned local, unsigned weight) noexcept;
   void start_threads();

@@ -21,7 +21,7 @@ namespace {
 constexpr int k_quiet_rounds = 3, k_search_rounds = 22, k_pauses_per_round = 24, k_rounds_before_slots = 12;
 
 // See linger() and nap().
-constexpr unsigned k_linger_us = 100;
+constexpr unsigned k_linger_us = 200;
 constexpr int k_naps = 8;
 constexpr long k_nap_ns = 50'000;
 constexpr unsigned k_nap_after_us = 200;
@@ -336,7 +336,7 @@ task* worker::search(const wait_condition* condition, unsigned lowest) {
 
 // After search() has found nothing: where the last two waits were short, the next
 // may be as well, and to be found awake saves a wake-up. Only the last worker
-// that is awake does so, and for 0.15 ms at most.
+// that is awake does so, and for 0.3 ms at most.
 task* worker::linger() {
   if (spare || core->nr_idle() + 1 < core->nr_workers) return nullptr;
   const std::uint64_t longest = std::max(idle_ticks_[0], idle_ticks_[1]);

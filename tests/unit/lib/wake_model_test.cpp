@@ -88,6 +88,9 @@ struct pool_model {
   }
   static void nothing(State& s, unsigned t) { s.pc[t] = s.after[t]; }
   static pc when_woken(const State& s, unsigned t) { return s.found[t] ? run : next_task; }
+  static bool visible(const State& s, unsigned t) {  // all in one step, since nothing else is decided by it
+    return (s.memory.load(t, k_ready) && s.memory.load(t, k_queued)) || s.memory.load(t, k_own);
+  }
   // To wake somebody, then go on at `back`.
   static void wake(State& s, unsigned t, pc back, bool hands) {
     s.back[t] = back;
@@ -142,7 +145,7 @@ struct pool_model {
         return true;
       case stop_look:  // wake_for_visible_work()
         s.after[t] = look_quiet;
-        if (m.load(t, k_ready) || m.load(t, k_own)) wake(s, t, when_woken(s, t), false);
+        if (visible(s, t)) wake(s, t, when_woken(s, t), false);
         else s.pc[t] = when_woken(s, t);
         return true;
       // --- sleep_idle()
@@ -167,7 +170,7 @@ struct pool_model {
         s.pc[t] = idle_look;
         return true;
       case idle_look:
-        s.pc[t] = with.final_look && (m.load(t, k_ready) || m.load(t, k_own)) ? unset : asleep;
+        s.pc[t] = with.final_look && visible(s, t) ? unset : asleep;
         return true;
       case asleep:
         if (!m.load(t, k_delivered + t)) return false;
