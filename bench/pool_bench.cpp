@@ -7,7 +7,9 @@
 #include <dirent.h>
 #include <fmt/format.h>
 #include <time.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
@@ -24,25 +26,27 @@
 
 namespace tactus::bench {
 
-// A thread that runs is up to date in the process's clock only after a tick; to read its own clock brings
-// it up to date at once.
-std::int64_t process_cpu_ns() {
-  timespec t{};
-  if (DIR* threads = opendir("/proc/self/task")) {
-    while (const dirent* entry = readdir(threads)) {
-      const int tid = std::atoi(entry->d_name);
-      const auto clock = static_cast<clockid_t>((~static_cast<unsigned>(tid) << 3) | 6);  // CPUCLOCK_PERTHREAD_SCHED
-      if (tid > 0) clock_gettime(clock, &t);
-    }
-    closedir(threads);
+std::int64_t threads_cpu_ns(bool with_own) {
+  std::int64_t sum = 0;
+  DIR* const threads = opendir("/proc/self/task");
+  if (!threads) return 0;
+  while (const dirent* entry = readdir(threads)) {
+    const int tid = std::atoi(entry->d_name);
+    if (tid <= 0 || (!with_own && tid == gettid())) continue;
+    timespec t{};
+    const auto clock = static_cast<clockid_t>((~static_cast<unsigned>(tid) << 3) | 6);  // CPUCLOCK_PERTHREAD, _SCHED
+    if (clock_gettime(clock, &t) == 0) sum += t.tv_sec * 1'000'000'000LL + t.tv_nsec;
   }
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-  return t.tv_sec * 1'000'000'000LL + t.tv_nsec;
+  closedir(threads);
+  return sum;
 }
 
-std::int64_t thread_cpu_ns() {
+// In the process's clock a thread that runs is up to date only after a tick; to read its own clock brings
+// it up to date at once.
+std::int64_t process_cpu_ns() {
+  threads_cpu_ns(true);
   timespec t{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
   return t.tv_sec * 1'000'000'000LL + t.tv_nsec;
 }
 

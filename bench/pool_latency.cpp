@@ -3,9 +3,7 @@
 // idle pool burns, bursts after silence, urgent tasks among a backlog.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <deque>
 
 #include "pool_rows.h"
@@ -69,8 +67,8 @@ void add_wake_rows(const pool_setting& with, result& out) {
   }
 }
 
-// CPU time of all threads but the caller's, us.
-double others_cpu_us() { return static_cast<double>(process_cpu_ns() - thread_cpu_ns()) / 1e3; }
+// CPU time of all threads but the caller's, us. REQUIRES: none of them ends meanwhile.
+double others_cpu_us() { return static_cast<double>(threads_cpu_ns(false)) / 1e3; }
 
 void add_idle_rows(const pool_setting& with, result& out) {
   const std::string name = "CPU time after the last task";
@@ -85,9 +83,7 @@ void add_idle_rows(const pool_setting& with, result& out) {
                       sleep_ns(k_ms);
                       const double after_1_ms = others_cpu_us();
                       sleep_ns(20 * k_ms);
-                      // Two clocks that are not read at the same moment: what is below zero is noise.
-                      return std::vector<double>{std::max(0.0, after_1_ms - at_end),
-                                                 std::max(0.0, std::round(others_cpu_us() - after_1_ms))};
+                      return std::vector<double>{after_1_ms - at_end, others_cpu_us() - after_1_ms};
                     }});
   for (row& r : interleave(with.set, {{name + ", first ms", "us"}, {name + ", the 20 ms after that", "us", 0.0}}, arms,
                            with.set.repetitions(25, 5)))

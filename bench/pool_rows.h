@@ -17,7 +17,8 @@ struct pool_setting {
 };
 
 std::int64_t process_cpu_ns();
-std::int64_t thread_cpu_ns();
+// Of the threads that live, with the caller's or without.
+std::int64_t threads_cpu_ns(bool with_own);
 void sleep_ns(std::int64_t ns);
 // Until the threads of the arm before use no CPU time any more (some spin on for milliseconds).
 void settle();

@@ -22,7 +22,7 @@ constexpr double k_alone_below_us = 8;   // shorter loops are not worth a wake-u
 constexpr double k_part_us = 2;          // a part lasts at least about this
 constexpr std::size_t k_alone_parts = 4; // looks at the clock in a loop run alone
 constexpr std::size_t k_shares_per_thread = 3;
-constexpr double k_long_us = 100;        // from here on a caller from outside is one thread more
+constexpr double k_long_us = 2000;       // from here on a caller from outside is one thread more
 constexpr double k_spin_us = 50;         // how long the caller spins for the others' last parts
 
 struct loop_state {
