@@ -35,6 +35,7 @@ pool_list& list() {
         [] {
           task_memory_after_fork();
           for (pool_core* core : list().pools) core->after_fork_in_child();
+          if (t_state.self) t_state.sleep = nullptr;  // the worker's, which this thread is no longer
           t_state.self = nullptr;
           list().lock.unlock();
         });
@@ -53,6 +54,13 @@ void remember_pool(pool_core& core) {
 void forget_pool(pool_core& core) noexcept {
   std::lock_guard guard(list().lock);
   std::erase(list().pools, &core);
+}
+
+void give_back_guest(const guest_ref& ref) noexcept {
+  if (!ref.place) return;
+  std::lock_guard guard(list().lock);
+  for (const pool_core* core : list().pools)
+    if (core->id == ref.pool_id) ref.place->taken.store(false, std::memory_order_release);
 }
 
 void pool_core::after_fork_in_child() noexcept {

@@ -44,7 +44,7 @@ pool_stats pool::stats() const {
     };
     for (unsigned i = 0; i < core_->nr_threads(); ++i)
       add(core_->workers[i].tags.counters(c), [](const auto& counter) -> const auto& { return counter; });
-    for (const auto& shard : core_->external) add(shard, [c](const auto& counters) -> const auto& { return counters[c]; });
+    for (const auto& shard : core_->guests) add(shard, [c](const auto& counters) -> const auto& { return counters[c]; });
     s.run_time = std::chrono::nanoseconds(static_cast<std::int64_t>(
         static_cast<double>(run_units) * (1u << TACTUS_RUN_UNIT_TICKS_LOG2) * 1000.0 / clock.ticks_per_us));
   }

@@ -4,8 +4,10 @@
 #include "pool_core.h"
 
 #include "affinity.h"
-#include "join.h"
 #include "registration.h"
+#include "thread_state.h"
+
+#include <tactus/task_group.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -27,7 +29,13 @@ bool register_membarrier() noexcept {
 
 }  // namespace
 
-pool_core::pool_core(const pool_options& given) : options(given) {
+namespace {
+std::atomic<std::uint64_t> next_pool_id{1};
+}
+
+pool_core::pool_core(const pool_options& given)
+    : options(given), id(next_pool_id.fetch_add(1, std::memory_order_relaxed)) {
+  guests[k_guests].shared = true;
   options.name.resize(std::min<std::size_t>(options.name.size(), 31));
   nr_workers = std::clamp(options.workers ? options.workers : allowed_cpus(), 1u, TACTUS_MAX_WORKERS - 64u);
   nr_spares = static_cast<unsigned>(
@@ -97,9 +105,14 @@ inline void pool_core::submit_from_worker(worker& w, task* t, const class_entry&
     place_shared(t, e);
     return;
   }
+  keep_and_wake(w, t, e);
+}
+
+inline void pool_core::keep_and_wake(worker& w, task* t, const class_entry& e) {
   w.keep(t);         // (1)
   light_barrier();
-  if (may_wake() || e.priority >= k_first_urgent) wake_for_own(w, e);  // (2)
+  if (may_wake() || e.priority >= k_first_urgent) [[unlikely]]
+    wake_for_own(w, e);  // (2)
 }
 
 void pool_core::wake_for_own(worker& w, const class_entry& e) noexcept {
@@ -125,6 +138,20 @@ void enqueue(pool_core& core, task* t, const class_entry& e) {
     core.submit_from_outside(t, e);
 }
 
+// A tag equal to the running task's means: same class, no deadline, so what
+// enqueue() would find out is known.
+void fork(pool_core& core, task* t, const class_entry& e) {
+  worker* w = t_state.self;
+  if (!w || w->core != &core || w->tags.tag() != e.tag) [[unlikely]]
+    return enqueue(core, t, e);
+  t->weight = e.weight;
+  t->tag = e.tag;
+  t->deadline_ticks = 0;
+  t->join->task_started(e.priority);
+  w->tags.submitted(e.local, e.weight);
+  core.keep_and_wake(*w, t, e);
+}
+
 const class_entry& bind_class(pool_core& core, const task_class& cls) { return core.classes.named(cls); }
 const class_entry& bind_site(pool_core& core, const std::source_location& where, unsigned bucket) {
   return core.classes.at_site(where, bucket);
@@ -147,13 +174,13 @@ void pool_core::submit_from_outside(task* t, const class_entry& e) {
       throw pool_stopped();
     }
   }
-  count_external_submit(e);
+  count_external_submit(my_guest(), e);
   if (now == state_kind::forked) [[unlikely]] {
     execute_outside(t);
     return;
   }
   place_shared(t, e);
-  if (state() == state_kind::stopped) [[unlikely]]  // stopped meanwhile: nobody else would run it
+  if (state_.load(std::memory_order_seq_cst) == state_kind::stopped) [[unlikely]]  // stopped meanwhile: nobody else would run it
     run_leftovers();
 }
 
@@ -177,7 +204,7 @@ void pool_core::place_shared(task* t, const class_entry& e) noexcept {
     return;
   }
   const std::uint64_t tag = t->tag;
-  push_inbox(t, e.local);                                               // (1), and the barrier: its exchange
+  push_shared(t, e.local);                                              // (1), and the barrier: its exchange
   if (worker* w = claim_for(e.priority)) hand_over(*w, nullptr, tag);   // (2)
 }
 
@@ -190,35 +217,95 @@ bool pool_core::wants_spare(unsigned priority) const noexcept {
   return false;
 }
 
-void pool_core::push_inbox(task* t, unsigned local_class) noexcept {
-  inbox& to = inboxes[local_class];
-  to.push(t);
-  // settle_ready() clears the bit, then looks at the tail; this looks at the bit
-  // after moving the tail: one of the two sees the other.
+// settle_ready() clears the bit, then looks into the queues; this looks at the
+// bit after the push, which is a full barrier: one of the two sees the other.
+void pool_core::push_shared(task* t, unsigned local_class) noexcept {
+  guest* g = t_state.self ? nullptr : &my_guest();
+  deque* queue = g ? g->queues[local_class].load(std::memory_order_relaxed) : nullptr;
+  try {
+    if (g && !g->shared && !queue) {
+      queue = new deque;
+      g->queues[local_class].store(queue, std::memory_order_release);
+    }
+    if (queue) queue->push_shared(t);
+  } catch (...) {  // no memory for a larger ring
+    queue = nullptr;
+  }
+  if (!queue) inboxes[local_class].push(t);
   const std::uint64_t bit = 1ull << local_class;
   if (!(ready_.load(std::memory_order_seq_cst) & bit)) {
-    to.since_ms.store(coarse_ms(), std::memory_order_relaxed);
+    inboxes[local_class].since_ms.store(coarse_ms(), std::memory_order_relaxed);
     ready_.fetch_or(bit, std::memory_order_seq_cst);
   }
 }
 
+bool pool_core::nothing_of(unsigned local_class) const noexcept {
+  for (unsigned i = 0, n = nr_guests_.load(std::memory_order_seq_cst); i < n; ++i)
+    if (const deque* queue = guests[i].queues[local_class].load(std::memory_order_acquire); queue && !queue->empty())
+      return false;
+  return inboxes[local_class].empty();
+}
+
+bool pool_core::anything_ready(unsigned lowest) const noexcept {
+  for (std::uint64_t rest = ready_classes() & (lowest ? classes_from(lowest) : ~0ull); rest; rest &= rest - 1)
+    if (!nothing_of(static_cast<unsigned>(std::countr_zero(rest)))) return true;
+  return false;
+}
+
 void pool_core::settle_ready(unsigned local_class) noexcept {
-  const inbox& box = inboxes[local_class];
-  if (!box.empty()) return;
+  if (!nothing_of(local_class)) return;
   const std::uint64_t bit = 1ull << local_class;
   ready_.fetch_and(~bit, std::memory_order_seq_cst);
-  if (!box.empty()) ready_.fetch_or(bit, std::memory_order_seq_cst);
+  if (nothing_of(local_class)) return;
+  ready_.fetch_or(bit, std::memory_order_seq_cst);  // (1) again: a worker may have looked
+  const class_entry& e = classes.entry(local_class);  // in between, and be asleep now
+  if (worker* w = claim_for(e.priority)) hand_over(*w, nullptr, e.tag);
+}
+
+unsigned pool_core::take(unsigned local_class, task** out, unsigned most, unsigned& where) noexcept {
+  const unsigned n = nr_guests_.load(std::memory_order_acquire);
+  inbox& box = inboxes[local_class];
+  for (unsigned i = 0; i <= n; ++i) {
+    const unsigned at = where > n ? 0 : where;
+    where = at + 1;
+    unsigned got = 0;
+    if (at < n) {
+      deque* queue = guests[at].queues[local_class].load(std::memory_order_acquire);
+      if (queue) got = queue->steal_some(out, most);
+    } else if (!box.empty() && box.try_lock()) {
+      while (got < most && (out[got] = box.pop())) ++got;
+      box.unlock();
+    }
+    if (got) return got;
+  }
+  settle_ready(local_class);
+  return 0;
+}
+
+guest& pool_core::find_guest() {
+  thread_state& ts = t_state;
+  for (guest_ref& ref : ts.guests)
+    if (ref.pool_id == id) {
+      std::swap(ref, ts.guests[0]);
+      return *ts.guests[0].place;
+    }
+  arm_thread_end();
+  give_back_guest(ts.guests[std::size(ts.guests) - 1]);
+  std::move_backward(std::begin(ts.guests), std::end(ts.guests) - 1, std::end(ts.guests));
+  unsigned i = 0;
+  while (i < k_guests && guests[i].taken.exchange(true, std::memory_order_acq_rel)) ++i;
+  ts.guests[0] = {id, &guests[i]};
+  for (unsigned n = nr_guests_.load(); i < k_guests && n <= i && !nr_guests_.compare_exchange_weak(n, i + 1);) {
+  }
+  return guests[i];
 }
 
 task* pool_core::take_for_outside() noexcept {
   for (unsigned p = k_priorities; p-- > 0;)
     for (std::uint64_t rest = ready_classes() & classes.of_priority(p); rest; rest &= rest - 1) {
-      const unsigned c = static_cast<unsigned>(std::countr_zero(rest));
-      if (!inboxes[c].try_lock()) continue;
-      task* t = inboxes[c].pop();
-      settle_ready(c);
-      inboxes[c].unlock();
-      if (t) return t;
+      task* t = nullptr;
+      unsigned where = 0;
+      if (take(static_cast<unsigned>(std::countr_zero(rest)), &t, 1, where)) return t;
     }
   for (unsigned i = 0; i < nr_threads(); ++i)
     for (unsigned p = k_priorities; p-- > 0;)
@@ -240,6 +327,10 @@ void pool_core::heavy_barrier() noexcept {
 void pool_core::set_idle(worker& w) noexcept {
   (w.spare ? nr_idle_spares_ : nr_idle_).fetch_add(1, std::memory_order_seq_cst);
   idle_[w.index / 64].fetch_or(1ull << (w.index % 64), std::memory_order_seq_cst);
+}
+
+bool pool_core::all_idle() const noexcept {
+  return nr_threads() <= 64 && idle_[0].load(std::memory_order_seq_cst) == ~0ull >> (64 - nr_threads());
 }
 
 bool pool_core::unset_idle(worker& w) noexcept {
@@ -273,7 +364,7 @@ void pool_core::hand_over(worker& w, task* t, std::uint64_t next_tag) noexcept {
 }
 
 void pool_core::wake_for_visible_work() noexcept {
-  if (ready_classes() == 0) {
+  if (!anything_ready(0)) {
     bool any = false;
     for (unsigned i = 0; i < nr_threads() && !any; ++i) any = workers[i].levels.load(std::memory_order_acquire) != 0;
     if (!any) return;
@@ -285,7 +376,7 @@ void pool_core::wake_for_visible_work() noexcept {
 }
 
 bool pool_core::work_visible(const worker&, unsigned lowest) const noexcept {
-  if (ready_classes() & (lowest ? classes_from(lowest) : ~0ull)) return true;
+  if (anything_ready(lowest)) return true;
   for (unsigned i = 0; i < nr_threads(); ++i)
     for (unsigned rest = workers[i].levels.load(std::memory_order_acquire) >> lowest << lowest; rest; rest &= rest - 1)
       if (!workers[i].deques[static_cast<unsigned>(std::countr_zero(rest))].empty()) return true;
@@ -331,9 +422,9 @@ void pool_core::drop(task* t) noexcept {
   finish(t, &error);
 }
 
-void pool_core::execute_outside(task* t, unsigned waiters) noexcept {
+void pool_core::execute_outside(task* t) noexcept {
   const unsigned local = tactus_tag_class(t->tag), weight = t->weight;
-  external_shard& shard = external[t_state.shard % k_shards];
+  guest& g = my_guest();
   if (drops_tasks()) {
     drop(t);
   } else {
@@ -348,29 +439,32 @@ void pool_core::execute_outside(task* t, unsigned waiters) noexcept {
     }
     const std::uint64_t end = clock.recorded() ? clock.read() : deadline ? tick_clock::now_ns() : 0;
     t_state.helping = outer;
-    if (clock.recorded())
-      shard.run_units[local].fetch_add((end - start) >> TACTUS_RUN_UNIT_TICKS_LOG2, std::memory_order_relaxed);
-    if (deadline && end > deadline) shard.missed[local].fetch_add(1, std::memory_order_relaxed);
+    if (clock.recorded()) g.add(g.run_units[local], (end - start) >> TACTUS_RUN_UNIT_TICKS_LOG2);
+    if (deadline && end > deadline) g.add(g.missed[local], 1);
     const bool failed = error != nullptr;
-    if (failed) shard.failed[local].fetch_add(1, std::memory_order_relaxed);
+    if (failed) g.add(g.failed[local], 1);
     if (failed && t->kind == task_kind::detached) keep_error(std::move(error));
     finish(t, failed ? &error : nullptr);
   }
-  count_external_finish(local, weight);
+  count_external_finish(g, local, weight);
+}
+
+void pool_core::help_is_over(unsigned waiters) noexcept {
+  // A full barrier that thread sanitizers understand: as in quiescent().
+  quiescence_checks_.fetch_add(1, std::memory_order_seq_cst);
   if (waiters_.load(std::memory_order_seq_cst) > waiters) notify_if_quiescent();
 }
 
-void pool_core::count_external_submit(const class_entry& e) noexcept {
-  thread_parker();  // gives the thread its shard, once
-  external[t_state.shard % k_shards].submitted[e.local].fetch_add(1, std::memory_order_seq_cst);
+void pool_core::count_external_submit(guest& g, const class_entry& e) noexcept {
+  g.add(g.submitted[e.local], 1);
   if (tactus_pool_page* page = shared_pool_page.load(std::memory_order_acquire)) {
     __atomic_fetch_add(&page->submitted[e.local], 1u, __ATOMIC_RELAXED);
     __atomic_fetch_add(&page->weight_submitted, static_cast<__u64>(e.weight), __ATOMIC_RELAXED);
   }
 }
 
-void pool_core::count_external_finish(unsigned local, unsigned weight) noexcept {
-  external[t_state.shard % k_shards].finished[local].fetch_add(1, std::memory_order_seq_cst);
+void pool_core::count_external_finish(guest& g, unsigned local, unsigned weight) noexcept {
+  g.add(g.finished[local], 1);
   if (tactus_pool_page* page = shared_pool_page.load(std::memory_order_acquire)) {
     __atomic_fetch_add(&page->finished[local], 1u, __ATOMIC_RELAXED);
     __atomic_fetch_add(&page->weight_finished, static_cast<__u64>(weight), __ATOMIC_RELAXED);

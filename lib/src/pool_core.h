@@ -20,6 +20,11 @@
 // idle side pays for both by membarrier(PRIVATE_EXPEDITED), which puts a full
 // barrier on every running thread of the process between (3) and (4). Where the
 // kernel has none, both sides use a read-modify-write of one word.
+// A worker that finds, after (3) and after it stopped counting as a searcher, that
+// all others are idle needs no such barrier: none of them runs that could have
+// pushed, and one that is woken later sees this one idle and nobody searching.
+// tests/unit/lib/wake_model_test.cpp goes through every interleaving of this, on
+// store buffers as x86 has them, and shows what each part is needed for.
 #ifndef TACTUS_SRC_POOL_CORE_H
 #define TACTUS_SRC_POOL_CORE_H
 
@@ -38,14 +43,30 @@ namespace tactus::detail {
 
 class registration;
 
-// Counters of threads that are no workers; a few shards so that they do not
-// meet. Exact; the pool page has a copy while it is shared.
-struct alignas(64) external_shard {
+// What a thread that is no worker has in a pool: counters, and one queue per
+// class, which it alone pushes to and workers take from in batches. A thread
+// gets one at its first submission and gives it back when it ends; what is
+// queued then stays for the workers, and counters go on for the next owner.
+// Exact; the pool page has a copy of the counters while it is shared.
+struct alignas(64) guest {
+  std::array<std::atomic<deque*>, TACTUS_MAX_LOCAL_CLASSES> queues{};  // made at first use
   std::array<std::atomic<std::uint64_t>, TACTUS_MAX_LOCAL_CLASSES> submitted{};
   std::array<std::atomic<std::uint64_t>, TACTUS_MAX_LOCAL_CLASSES> finished{};
   std::array<std::atomic<std::uint64_t>, TACTUS_MAX_LOCAL_CLASSES> missed{};
   std::array<std::atomic<std::uint64_t>, TACTUS_MAX_LOCAL_CLASSES> failed{};
   std::array<std::atomic<std::uint64_t>, TACTUS_MAX_LOCAL_CLASSES> run_units{};
+  std::atomic<bool> taken{false};
+  bool shared = false;  // the one for all threads that found none free: no queues
+
+  ~guest() {
+    for (auto& q : queues) delete q.load(std::memory_order_relaxed);
+  }
+  void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
+    if (shared)
+      counter.fetch_add(n, std::memory_order_release);
+    else  // release: see pool_core::quiescent()
+      counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_release);
+  }
 };
 
 class pool_core {
@@ -55,6 +76,7 @@ class pool_core {
 
   // Producers.
   void submit_from_worker(worker& w, task* t, const class_entry& e);
+  void keep_and_wake(worker& w, task* t, const class_entry& e);  // into its own deque
   void submit_from_outside(task* t, const class_entry& e);
   void stamp_deadline(task* t, const class_entry& e) const noexcept;
 
@@ -71,18 +93,24 @@ class pool_core {
   void finish(task* t, std::exception_ptr* error) noexcept;  // error: null = none
   void keep_error(std::exception_ptr error) noexcept;  // of a detached task; before it is counted
   void drop(task* t) noexcept;  // destroys the callable, finishes it as cancelled
-  // By a thread that is no worker. waiters: how many of waiters_ are the caller.
-  void execute_outside(task* t, unsigned waiters = 0) noexcept;
+  // By a thread that is no worker. When it has done with helping it says so:
+  // what it ran last may have been the last of all. waiters: how many of
+  // waiters_ are the caller.
+  void execute_outside(task* t) noexcept;
+  void help_is_over(unsigned waiters = 0) noexcept;
 
   // Idle workers.
   void set_idle(worker& w) noexcept;
+  bool all_idle() const noexcept;           // spares too; false also where that is not known
   bool unset_idle(worker& w) noexcept;      // false: claimed by a waker
   worker* claim_idle(bool spare) noexcept;  // null: none
   worker* claim_for(unsigned priority) noexcept;  // whom to wake for a task; null: nobody
   void hand_over(worker& w, task* t, std::uint64_t next_tag) noexcept;
   bool may_wake() const noexcept {
-    return nr_idle_.load(std::memory_order_relaxed) != 0 && searching_.load(std::memory_order_relaxed) == 0;
+    return nr_idle_.load(std::memory_order_seq_cst) != 0 && searching_.load(std::memory_order_seq_cst) == 0;
   }
+  unsigned nr_idle() const noexcept { return nr_idle_.load(std::memory_order_relaxed); }
+  void start_searching() noexcept { searching_.fetch_add(1, std::memory_order_seq_cst); }
   // Wakes one idle worker if there is one and anything is visible to do.
   void wake_for_visible_work() noexcept;
   // A full barrier against light_barrier() of every other thread.
@@ -98,14 +126,17 @@ class pool_core {
 
   // Shared queues.
   void place_shared(task* t, const class_entry& e) noexcept;  // hands over, or queues and wakes
-  void push_inbox(task* t, unsigned local_class) noexcept;
+  void push_shared(task* t, unsigned local_class) noexcept;
+  // Takes up to `most` tasks of a class from the queues of guests and the inbox,
+  // oldest first, from one of them, which takes turns; where: whose turn it is.
+  unsigned take(unsigned local_class, task** out, unsigned most, unsigned& where) noexcept;
   std::uint64_t ready_classes() const noexcept { return ready_.load(std::memory_order_seq_cst); }
   std::uint64_t classes_from(unsigned lowest) const noexcept {  // of priority >= lowest
     std::uint64_t all = 0;
     for (unsigned p = lowest; p < k_priorities; ++p) all |= classes.of_priority(p);
     return all;
   }
-  // REQUIRES: the inbox's lock. Clears its ready bit if it is empty.
+  // Clears a class's ready bit if there is nothing of it.
   void settle_ready(unsigned local_class) noexcept;
   task* take_for_outside() noexcept;
 
@@ -128,7 +159,7 @@ class pool_core {
   // shutdown(cancel): tasks that have not started are not run any more.
   bool drops_tasks() const noexcept { return drops_tasks_.load(std::memory_order_relaxed); }
 
-  alignas(64) std::atomic<std::uint64_t> ready_{0};  // bit c: inboxes[c] is not empty
+  alignas(64) std::atomic<std::uint64_t> ready_{0};  // bit c: an inbox or a guest's queue of class c may not be empty
   // Bit i: workers[i].slot was given an urgent task and may still have it. A hint: a running worker
   // looks there between two tasks, since the one that was woken may wait long for a CPU.
   std::atomic<std::uint64_t> urgent_slots_{0};
@@ -136,10 +167,17 @@ class pool_core {
   std::atomic<std::uint32_t> searching_{0};
   std::atomic<std::uint32_t> nr_idle_spares_{0};
   std::atomic<std::uint32_t> waiters_{0};
+  std::atomic<bool> napping_{false};  // worker::nap()
   std::atomic<std::uint64_t> nr_spare_wakeups_{0};
 
-  static constexpr unsigned k_shards = 8;
-  std::array<external_shard, k_shards> external;
+  static constexpr unsigned k_guests = 16;
+  const std::uint64_t id;                    // never used twice in a process
+  std::array<guest, k_guests + 1> guests;    // the last is shared
+  std::atomic<unsigned> nr_guests_{0};       // those before have been used
+  guest& my_guest() {
+    const guest_ref& latest = t_state.guests[0];
+    return latest.pool_id == id ? *latest.place : find_guest();
+  }
 
   // fork(): every pool of the process.
   void after_fork_in_child() noexcept;
@@ -150,8 +188,11 @@ class pool_core {
   bool wants_spare(unsigned priority) const noexcept;
   // A worker has put a task into its own deque: wakes somebody for the oldest.
   void wake_for_own(worker& w, const class_entry& e) noexcept;
-  void count_external_submit(const class_entry& e) noexcept;
-  void count_external_finish(unsigned local, unsigned weight) noexcept;
+  guest& find_guest();
+  bool nothing_of(unsigned local_class) const noexcept;
+  bool anything_ready(unsigned lowest) const noexcept;  // a ready bit may be a little out of date
+  void count_external_submit(guest& g, const class_entry& e) noexcept;
+  void count_external_finish(guest& g, unsigned local, unsigned weight) noexcept;
   void start_threads();
   void stop_threads() noexcept;
   void run_leftovers() noexcept;

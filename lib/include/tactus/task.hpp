@@ -63,9 +63,79 @@ struct alignas(64) task : task_link {
 };
 static_assert(sizeof(task) == 128);
 
+struct worker;
+struct guest;
+
+// Up to k_magazine_nodes free nodes, as an array: taking one does not touch it,
+// so the cache misses of nodes that another CPU used last overlap.
+inline constexpr unsigned k_magazine_nodes = 64;
+struct magazine {
+  magazine* next = nullptr;
+  unsigned count = 0;
+  unsigned capacity = k_magazine_nodes;
+  task* nodes[k_magazine_nodes];
+};
+// Stands for "none": neither nodes nor room.
+inline constinit magazine no_magazine{.next = nullptr, .count = 0, .capacity = 0, .nodes = {}};
+
+// The place of a thread that is no worker in a pool that it submits to.
+struct guest_ref {
+  std::uint64_t pool_id = 0;  // never used twice, so one of a pool that is gone matches none
+  guest* place = nullptr;
+};
+
+// What the library keeps per thread. Trivially constructed, so that access costs
+// no guard; in the block of thread storage that needs no call to be found.
+struct thread_state {
+  magazine* loaded = &no_magazine;
+  magazine* other = &no_magazine;  // full or empty, so that one thread does not
+                                   // go to the exchange at every change of direction
+  worker* self = nullptr;          // null in threads that are no workers
+  parker* sleep = nullptr;         // use thread_parker()
+  const void* helping = nullptr;   // the pool whose task a thread that is no worker runs
+  guest_ref guests[4];             // the latest first
+};
+extern constinit thread_local thread_state t_state [[gnu::tls_model("initial-exec")]];
+
+// The calling thread's parker. Parkers are never freed (a thread that wakes
+// another may touch its parker after that thread has ended); they are reused.
+parker* make_thread_parker();
+inline parker* thread_parker() {
+  parker* p = t_state.sleep;
+  return p ? p : make_thread_parker();
+}
+
+// The slow halves of the two below: fill an empty magazine (throws
+// std::bad_alloc), make room in a full one (false: no memory).
+void refill_nodes(thread_state& ts);
+bool make_room_for_nodes(thread_state& ts) noexcept;
+
+// For writing: the node comes from a CPU that has read or written it last.
+inline void prefetch_node(const task* t) noexcept {
+#if defined(__x86_64__)
+  asm volatile("prefetchw %0" : : "m"(*reinterpret_cast<const char*>(t)));
+#else
+  __builtin_prefetch(t, 1);
+#endif
+}
+
 // Never null; throws std::bad_alloc. Any thread.
-task* allocate_task();
-void release_task(task* t) noexcept;
+inline task* allocate_task() {
+  thread_state& ts = t_state;
+  if (ts.loaded->count == 0) [[unlikely]]
+    refill_nodes(ts);
+  magazine& m = *ts.loaded;
+  const unsigned left = --m.count;
+  if (left >= 4) prefetch_node(m.nodes[left - 4]);
+  return m.nodes[left];
+}
+inline void release_task(task* t) noexcept {
+  thread_state& ts = t_state;
+  if (ts.loaded->count == ts.loaded->capacity) [[unlikely]] {
+    if (!make_room_for_nodes(ts)) return;  // the node is lost, nothing else
+  }
+  ts.loaded->nodes[ts.loaded->count++] = t;
+}
 // Drops one of the two references of a promised task.
 void drop_reference(task* t) noexcept;
 

@@ -18,19 +18,29 @@ namespace tactus {
 namespace detail {
 
 // Counts a group's tasks. The owner (the thread that made it) counts without
-// atomic operations; others add to two atomic words. The group is done when
-//   started_here + started_elsewhere == ended_here + ended_elsewhere
-// read in the order: ended_elsewhere (acquire), started_elsewhere; a task that
-// starts another in the group has not ended yet, so no start can be missed.
+// atomic operations, others in one atomic word; the sum is what is outstanding,
+// exactly: a task that starts another in the group has not ended yet.
 class join_counter {
  public:
-  join_counter() noexcept;
+  join_counter() : owner_(&t_state), parker_(thread_parker()) {}
   join_counter(const join_counter&) = delete;
   join_counter& operator=(const join_counter&) = delete;
 
-  void task_started(unsigned priority) noexcept;
+  void task_started(unsigned priority) noexcept {
+    if (priority < lowest_.load(std::memory_order_relaxed)) [[unlikely]]
+      lowest_.store(static_cast<std::uint8_t>(priority), std::memory_order_relaxed);
+    if (owner_ == &t_state)
+      here_ += k_one;
+    else
+      elsewhere_.fetch_add(k_one, std::memory_order_relaxed);
+  }
   // The counter may be gone when this returns.
-  void task_ended() noexcept;
+  void task_ended() noexcept {
+    if (owner_ == &t_state)
+      here_ -= k_one;
+    else
+      ended_elsewhere();
+  }
   void keep(std::exception_ptr e) noexcept;  // the first one counts
 
   // The least urgent priority among the tasks started so far.
@@ -38,26 +48,35 @@ class join_counter {
 
   // Owner only.
   bool done() const noexcept {
-    const std::uint64_t ended = ended_elsewhere_.load(std::memory_order_acquire) & ~k_sleeping;
-    return started_here_ + started_elsewhere_.load(std::memory_order_relaxed) == ended_here_ + ended;
+    return here_ + (elsewhere_.load(std::memory_order_acquire) & ~k_sleeping) == 0;
   }
   void announce(parker* p) noexcept;  // see wait_condition
-  void wait(pool_core& core);  // helps; does not throw what tasks threw
-  void rethrow();
+  void wait(pool_core& core) {        // helps; does not throw what tasks threw
+    if (!done()) wait_for_others(core);
+  }
+  void rethrow() {
+    if (error_state_.load(std::memory_order_acquire) != 0) [[unlikely]]
+      rethrow_kept();
+  }
 
  private:
-  // Set in ended_elsewhere_ while the owner sleeps: who ends a task then wakes it.
-  static constexpr std::uint64_t k_sleeping = 1ull << 63;
-  void* owner_;     // identity of the thread that made it
-  parker* parker_;  // what that thread sleeps on; never freed
-  std::uint64_t started_here_ = 0;
-  std::uint64_t ended_here_ = 0;
-  std::atomic<std::uint64_t> started_elsewhere_{0};
-  std::atomic<std::uint64_t> ended_elsewhere_{0};
+  // Bit 0 of elsewhere_ is set while the owner sleeps: who ends a task wakes it.
+  static constexpr std::uint64_t k_sleeping = 1, k_one = 2;
+  void ended_elsewhere() noexcept;
+  void wait_for_others(pool_core& core);
+  void rethrow_kept();
+
+  const void* owner_;         // identity of the thread that made it
+  parker* parker_;            // what that thread sleeps on; never freed
+  std::uint64_t here_ = 0;    // started less ended, k_one each, modulo 2^64
+  std::atomic<std::uint64_t> elsewhere_{0};
   std::atomic<std::uint8_t> lowest_{3};
   std::atomic<int> error_state_{0};  // 0 none, 1 being stored, 2 stored
   std::exception_ptr error_;
 };
+
+// enqueue() for a task of a group: short where a worker forks tasks of the class it runs.
+void fork(pool_core& core, task* t, const class_entry& entry);
 
 }  // namespace detail
 
@@ -74,7 +93,7 @@ class task_group {
   void run(F&& fn) {
     detail::task* t = detail::make_task(std::forward<F>(fn), detail::task_kind::grouped);
     t->join = &join_;
-    detail::enqueue(core_, t, entry_);
+    detail::fork(core_, t, entry_);
   }
 
   // Returns when every task of the group has ended; runs tasks meanwhile.
