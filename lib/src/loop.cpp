@@ -96,7 +96,7 @@ void learn_cost(const class_entry& e, std::uint64_t ticks, std::size_t iteration
 void run_loop(pool_core& core, const class_entry& e, std::size_t count, const loop_body& body) {
   const std::uint64_t cost = e.loop_cost.load(std::memory_order_relaxed);
   const double ticks_per_us = core.clock.ticks_per_us;
-  const bool alone_by_need = core.nr_workers == 1 || count == 1 || core.state() == pool_core::state_kind::forked;
+  const bool alone_by_need = core.active_workers() == 1 || count == 1 || core.state() == pool_core::state_kind::forked;
   const bool alone_by_cost =
       cost && static_cast<double>(cost) * static_cast<double>(count) < k_alone_below_us * ticks_per_us * 16;
   std::size_t done = 0;
@@ -119,7 +119,7 @@ void run_loop(pool_core& core, const class_entry& e, std::size_t count, const lo
   }
   if (core.state() >= pool_core::state_kind::stopped) throw pool_stopped();
 
-  const std::size_t threads = core.nr_workers;  // the caller is one of them
+  const std::size_t threads = core.active_workers();  // the caller is one of them
   std::size_t part = std::max<std::size_t>(1, (count - done) / (threads * k_parts_per_thread));
   if (cost) part = std::max(part, static_cast<std::size_t>(k_part_us * ticks_per_us * 16 / static_cast<double>(cost)));
   const std::size_t parts = (count - done + part - 1) / part;

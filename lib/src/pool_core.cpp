@@ -3,7 +3,6 @@
 // Submitting, waking and finishing: see the argument in pool_core.h.
 #include "pool_core.h"
 
-#include "affinity.h"
 #include "join.h"
 #include "registration.h"
 
@@ -29,10 +28,17 @@ bool register_membarrier() noexcept {
 
 pool_core::pool_core(const pool_options& given) : options(given) {
   options.name.resize(std::min<std::size_t>(options.name.size(), 31));
-  nr_workers = std::clamp(options.workers ? options.workers : allowed_cpus(), 1u, TACTUS_MAX_WORKERS - 64u);
+  constexpr unsigned k_most = TACTUS_MAX_WORKERS - 64u;
+  const unsigned active =
+      std::clamp(options.workers ? options.workers : workers_for(read_cpu_budget(), options.rounding), 1u, k_most);
+  nr_workers = std::clamp(options.max_workers, active, k_most);
+  active_workers_.store(active, std::memory_order_relaxed);
   nr_spares = static_cast<unsigned>(
-      std::clamp(options.spares < 0 ? static_cast<int>(std::min(nr_workers, 4u)) : options.spares, 0, 64));
+      std::clamp(options.spares < 0 ? static_cast<int>(std::min(active, 4u)) : options.spares, 0, 64));
   clock = process_clock();
+  if (options.look_around.count() > 0)
+    look_around_ticks = static_cast<std::uint64_t>(static_cast<double>(options.look_around.count()) * clock.ticks_per_us);
+  if (options.observer) classes.watch_all();
   have_membarrier_ = register_membarrier();
   pages.init(nr_threads());
   workers = std::make_unique<worker[]>(nr_threads());
@@ -41,6 +47,7 @@ pool_core::pool_core(const pool_options& given) : options(given) {
     w.core = this;
     w.index = i;
     w.spare = i >= nr_workers;
+    w.rests.store(i >= active && i < nr_workers, std::memory_order_relaxed);
     w.random = i * 2654435761u + 1;
     w.tags.init(pages.private_page(i), clock);
   }
@@ -91,6 +98,12 @@ void pool_core::stamp_deadline(task* t, const class_entry& e) const noexcept {
 
 inline void pool_core::submit_from_worker(worker& w, task* t, const class_entry& e) {
   w.tags.submitted(e.local, e.weight);
+  place_here(w, t, e);
+}
+
+void pool_core::place_from_worker(worker& w, task* t, const class_entry& e) { place_here(w, t, e); }
+
+inline void pool_core::place_here(worker& w, task* t, const class_entry& e) {
   // Tasks of the running task's own priority stay here, newest first (depth
   // first, so that a recursion stays small); others go where all can see them.
   if (e.priority != tactus_tag_priority(w.tags.tag())) {
@@ -110,13 +123,7 @@ void pool_core::wake_for_own(worker& w, const class_entry& e) noexcept {
 }
 
 void enqueue(pool_core& core, task* t, const class_entry& e) {
-  t->weight = e.weight;
-  if (e.deadline_ns) [[unlikely]] {
-    core.stamp_deadline(t, e);
-  } else {
-    t->tag = e.tag;
-    t->deadline_ticks = 0;
-  }
+  core.stamp(t, e);
   if (t->kind == task_kind::grouped) t->join->task_started(e.priority);
   worker* w = t_state.self;
   if (w && w->core == &core) [[likely]]
@@ -190,9 +197,9 @@ bool pool_core::wants_spare(unsigned priority) const noexcept {
   return false;
 }
 
-void pool_core::push_inbox(task* t, unsigned local_class) noexcept {
+void pool_core::push_inbox(task* first, task* last, unsigned local_class) noexcept {
   inbox& to = inboxes[local_class];
-  to.push(t);
+  to.push(first, last);
   // settle_ready() clears the bit, then looks at the tail; this looks at the bit
   // after moving the tail: one of the two sees the other.
   const std::uint64_t bit = 1ull << local_class;
@@ -308,11 +315,11 @@ void pool_core::finish(task* t, std::exception_ptr* error) noexcept {
     }
     case task_kind::promised: {
       if (error) store<std::exception_ptr>(*t, std::move(*error));
-      const std::uint32_t before = t->state.exchange(error ? k_failed : k_done, std::memory_order_seq_cst);
-      if (before == k_waited) t->waiter->unpark();  // t lives: we hold a reference
-      drop_reference(t);
+      end_promised(t, error != nullptr);
       break;
     }
+    case task_kind::called:  // never in a queue
+      break;
   }
 }
 
@@ -360,12 +367,12 @@ void pool_core::execute_outside(task* t, unsigned waiters) noexcept {
   if (waiters_.load(std::memory_order_seq_cst) > waiters) notify_if_quiescent();
 }
 
-void pool_core::count_external_submit(const class_entry& e) noexcept {
+void pool_core::count_external_submit(const class_entry& e, std::uint64_t count) noexcept {
   thread_parker();  // gives the thread its shard, once
-  external[t_state.shard % k_shards].submitted[e.local].fetch_add(1, std::memory_order_seq_cst);
+  external[t_state.shard % k_shards].submitted[e.local].fetch_add(count, std::memory_order_seq_cst);
   if (tactus_pool_page* page = shared_pool_page.load(std::memory_order_acquire)) {
-    __atomic_fetch_add(&page->submitted[e.local], 1u, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&page->weight_submitted, static_cast<__u64>(e.weight), __ATOMIC_RELAXED);
+    __atomic_fetch_add(&page->submitted[e.local], static_cast<__u32>(count), __ATOMIC_RELAXED);
+    __atomic_fetch_add(&page->weight_submitted, static_cast<__u64>(e.weight) * count, __ATOMIC_RELAXED);
   }
 }
 

@@ -26,6 +26,7 @@
 #include "class_table.h"
 #include "inbox.h"
 #include "pages.h"
+#include "watch.h"
 #include "worker.h"
 
 #include <atomic>
@@ -37,6 +38,7 @@
 namespace tactus::detail {
 
 class registration;
+class timer_queue;
 
 // Counters of threads that are no workers; a few shards so that they do not
 // meet. Exact; the pool page has a copy while it is shared.
@@ -56,7 +58,14 @@ class pool_core {
   // Producers.
   void submit_from_worker(worker& w, task* t, const class_entry& e);
   void submit_from_outside(task* t, const class_entry& e);
+  void stamp(task* t, const class_entry& e);  // what enqueue() writes into a task
   void stamp_deadline(task* t, const class_entry& e) const noexcept;
+  // In two steps, for continuations: count it, later make it visible.
+  void announce(const class_entry& e) noexcept;
+  void place_announced(task* t, const class_entry& e) noexcept;
+  void place_from_worker(worker& w, task* t, const class_entry& e);
+  bool called_from_task() const noexcept;
+  void submit_bulk(task* first, task* last, std::size_t count, const class_entry& e);
 
   // Waiting.
   void wait();
@@ -66,6 +75,7 @@ class pool_core {
   void notify_if_quiescent() noexcept;             // REQUIRES: waiters_ was seen non-zero
   bool has_waiters() const noexcept { return waiters_.load(std::memory_order_seq_cst) != 0; }
   void shutdown(stop_mode mode);
+  unsigned resize(unsigned nr);  // 0: as the CPU budget says
 
   // Completion of a task that has run (or was dropped); releases it.
   void finish(task* t, std::exception_ptr* error) noexcept;  // error: null = none
@@ -98,7 +108,8 @@ class pool_core {
 
   // Shared queues.
   void place_shared(task* t, const class_entry& e) noexcept;  // hands over, or queues and wakes
-  void push_inbox(task* t, unsigned local_class) noexcept;
+  void push_inbox(task* t, unsigned local_class) noexcept { push_inbox(t, t, local_class); }
+  void push_inbox(task* first, task* last, unsigned local_class) noexcept;  // linked by `next`
   std::uint64_t ready_classes() const noexcept { return ready_.load(std::memory_order_seq_cst); }
   std::uint64_t classes_from(unsigned lowest) const noexcept {  // of priority >= lowest
     std::uint64_t all = 0;
@@ -111,7 +122,9 @@ class pool_core {
 
   // Configuration; constant after construction.
   pool_options options;
-  unsigned nr_workers = 0, nr_spares = 0;
+  unsigned nr_workers = 0, nr_spares = 0;  // threads; of nr_workers, the first active_workers() take tasks
+  std::uint64_t look_around_ticks = 0;     // at least so long in search(); 0: k_search_rounds
+  unsigned active_workers() const noexcept { return active_workers_.load(std::memory_order_relaxed); }
   unsigned nr_threads() const noexcept { return nr_workers + nr_spares; }
   class_table classes;
   tick_clock clock;
@@ -137,6 +150,11 @@ class pool_core {
   std::atomic<std::uint32_t> nr_idle_spares_{0};
   std::atomic<std::uint32_t> waiters_{0};
   std::atomic<std::uint64_t> nr_spare_wakeups_{0};
+  std::atomic<unsigned> active_workers_{0};
+  std::atomic<std::uint32_t> rest_epoch_{0};  // futex of workers that rest
+
+  // Made at first use. Throws pool_stopped, std::system_error.
+  std::shared_ptr<timer_queue> timers();
 
   static constexpr unsigned k_shards = 8;
   std::array<external_shard, k_shards> external;
@@ -149,14 +167,14 @@ class pool_core {
   // are busy, one of them with something less urgent.
   bool wants_spare(unsigned priority) const noexcept;
   // A worker has put a task into its own deque: wakes somebody for the oldest.
+  void place_here(worker& w, task* t, const class_entry& e);
   void wake_for_own(worker& w, const class_entry& e) noexcept;
-  void count_external_submit(const class_entry& e) noexcept;
+  void count_external_submit(const class_entry& e, std::uint64_t count = 1) noexcept;
   void count_external_finish(unsigned local, unsigned weight) noexcept;
   void start_threads();
   void stop_threads() noexcept;
   void run_leftovers() noexcept;
   void wait_quiescent(bool help);
-  bool called_from_task() const noexcept;
 
   std::atomic<state_kind> state_{state_kind::running};
   std::atomic<bool> drops_tasks_{false};
@@ -165,10 +183,30 @@ class pool_core {
   std::array<std::atomic<std::uint64_t>, TACTUS_MAX_WORKERS / 64> idle_{};  // spares too
   mutable std::atomic<std::uint32_t> quiescence_checks_{0};
   std::atomic<std::uint32_t> quiet_epoch_{0};  // futex of wait()
+  void stop_timers() noexcept;
+
   std::mutex stop_lock_;
+  std::mutex resize_lock_;
+  std::mutex timers_lock_;
+  bool timers_stopped_ = false;           // under timers_lock_
+  std::shared_ptr<timer_queue> timers_;  // under timers_lock_
   std::mutex error_lock_;
   std::exception_ptr first_error_;  // of a detached task; under error_lock_
 };
+
+inline void pool_core::stamp(task* t, const class_entry& e) {
+  t->weight = e.weight;
+  if (e.deadline_ns) [[unlikely]] {
+    stamp_deadline(t, e);
+  } else {
+    t->tag = e.tag;
+    t->deadline_ticks = 0;
+  }
+  if (e.watched) [[unlikely]] watch_task(*this, *t, e);
+}
+
+// The end of a promised task: its result or exception is stored.
+void end_promised(task* t, bool failed) noexcept;
 
 // Pools alive in this process, for fork().
 void remember_pool(pool_core& core);

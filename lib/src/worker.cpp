@@ -43,6 +43,8 @@ unsigned rank(unsigned priority, std::uint32_t waited_ms) noexcept {
 
 void worker::run() {
   for (;;) {
+    if (rests.load(std::memory_order_relaxed)) [[unlikely]]
+      rest();
     task* t = next_task(lowest_to_take());
     if (!t) {
       tags.gap();
@@ -299,7 +301,10 @@ task* worker::search(const wait_condition* condition, unsigned lowest) {
   core->searching_.fetch_add(1, std::memory_order_seq_cst);
   // The task that ran last may have been the last of all.
   if (core->has_waiters()) core->notify_if_quiescent();
-  for (int round = 0; round < k_search_rounds; ++round) {
+  const std::uint64_t limit = core->look_around_ticks;
+  const std::uint64_t begin = limit ? core->clock.read() : 0;
+  const int rounds = core->options.look_around.count() == 0 ? 1 : k_search_rounds;
+  for (int round = 0; round < rounds || (limit && core->clock.read() - begin < limit); ++round) {
     if (condition && condition->done(condition->object)) return nullptr;
     task* t = next_task(lowest);
     if (!t) t = steal(lowest, round >= k_rounds_before_slots);

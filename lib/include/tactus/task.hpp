@@ -10,6 +10,8 @@
 #ifndef TACTUS_TASK_HPP
 #define TACTUS_TASK_HPP
 
+#include "export.h"
+
 #include <atomic>
 #include <concepts>
 #include <cstddef>
@@ -18,6 +20,7 @@
 #include <functional>
 #include <memory>
 #include <new>
+#include <stop_token>
 #include <type_traits>
 #include <utility>
 
@@ -25,7 +28,9 @@ namespace tactus::detail {
 
 struct task;
 struct parker;      // what a thread sleeps on
+struct watch;       // observer and missed deadlines; src/watch.h
 class join_counter; // what a task_group or a loop waits for
+class pool_core;
 
 inline constexpr std::size_t k_inline_bytes = 64;
 
@@ -35,12 +40,17 @@ enum class task_op : std::uint8_t {
   drop_result,  // destroy the result that nobody fetched
 };
 
-enum class task_kind : std::uint8_t { detached, grouped, promised };
+// called: a continuation that runs where its predecessor ended, not as a task.
+enum class task_kind : std::uint8_t { detached, grouped, promised, called };
 
 // States of a promised task; the value of task::state.
 //   pending -> waited (one waiter sleeps) -> done | failed
+//   pending -> chained (a continuation waits) -> done | failed
 //   pending -> done | failed
-inline constexpr std::uint32_t k_pending = 0, k_waited = 1, k_done = 2, k_failed = 3;
+inline constexpr std::uint32_t k_pending = 0, k_waited = 1, k_chained = 2, k_done = 3, k_failed = 4;
+
+// In flags: ends only after other tasks, of any priority, have ended.
+inline constexpr std::uint8_t k_depends = 1;
 
 struct task_link {
   std::atomic<task_link*> next{nullptr};  // queue or free list
@@ -49,25 +59,31 @@ struct task_link {
 // Two cache lines: the first is what the pool reads, the second the callable.
 struct alignas(64) task : task_link {
   void (*invoke)(task&, task_op) = nullptr;
-  join_counter* join = nullptr;          // kind grouped
+  union {
+    join_counter* join = nullptr;        // kind grouped
+    pool_core* home;                     // kind promised: where continuations run
+  };
   std::uint64_t tag = 0;                 // abi/tag_page.h
   std::uint64_t deadline_ticks = 0;      // in the pool's clock, 0 = none
-  parker* waiter = nullptr;              // kind promised, valid in state waited
+  union {                                // kind promised
+    parker* waiter = nullptr;            // valid in state waited
+    task* continuation;                  // valid in state chained
+  };
   std::atomic<std::uint32_t> state{k_pending};
   std::atomic<std::uint8_t> references{0};  // kind promised: the pool's and the future's
   task_kind kind = task_kind::detached;
   std::uint8_t weight = 1;
-  std::uint8_t flags = 0;
-  void* reserved = nullptr;              // room for a continuation
+  std::uint8_t flags = 0;                   // kind promised: k_depends
+  watch* watched = nullptr;              // who looks on; valid while class_entry::watched
   alignas(64) std::byte storage[k_inline_bytes];
 };
 static_assert(sizeof(task) == 128);
 
 // Never null; throws std::bad_alloc. Any thread.
-task* allocate_task();
-void release_task(task* t) noexcept;
+TACTUS_API task* allocate_task();
+TACTUS_API void release_task(task* t) noexcept;
 // Drops one of the two references of a promised task.
-void drop_reference(task* t) noexcept;
+TACTUS_API void drop_reference(task* t) noexcept;
 
 template <class T>
 inline constexpr bool fits_inline =
@@ -150,7 +166,8 @@ void invoke_promised(task& t, task_op op) {
 }
 
 template <class F>
-concept Task = std::invocable<std::decay_t<F>> && std::move_constructible<std::decay_t<F>>;
+concept Task = (std::invocable<std::decay_t<F>> || std::invocable<std::decay_t<F>, std::stop_token>) &&
+               std::move_constructible<std::decay_t<F>>;
 
 template <class F>
 task* make_task(F&& fn, task_kind kind) {
@@ -175,6 +192,7 @@ task* make_promised_task(F&& fn) {
   t->invoke = &invoke_promised<T, R>;
   t->state.store(k_pending, std::memory_order_relaxed);
   t->references.store(2, std::memory_order_relaxed);
+  t->flags = 0;
   return t;
 }
 
