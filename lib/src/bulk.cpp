@@ -19,6 +19,18 @@ void enqueue_bulk(pool_core& core, task* first, task* last, std::size_t count, c
   core.submit_bulk(first, last, count, e);
 }
 
+// Does not rely on a worker that searches, as a single task does: it takes one of
+// them and wakes one more, and the rest would run one after the other.
+void pool_core::wake_for(std::size_t count, const class_entry& e) noexcept {
+  for (; count > 0 && nr_idle_.load(std::memory_order_relaxed) != 0; --count) {
+    worker* idle = claim_idle(false);
+    if (!idle) break;
+    hand_over(*idle, nullptr, e.tag);
+  }
+  if (count > 0 && e.priority >= k_first_urgent)
+    if (worker* spare = claim_for(e.priority)) hand_over(*spare, nullptr, e.tag);
+}
+
 void pool_core::submit_bulk(task* first, task* last, std::size_t count, const class_entry& e) {
   const auto after = [](task* t) { return static_cast<task*>(t->next.load(std::memory_order_relaxed)); };
   worker* w = t_state.self;
@@ -30,12 +42,7 @@ void pool_core::submit_bulk(task* first, task* last, std::size_t count, const cl
       w->keep(t);
     }
     light_barrier();
-    for (std::size_t i = 1; i < count && nr_idle_.load(std::memory_order_relaxed) != 0; ++i) {
-      worker* idle = claim_for(e.priority);
-      if (!idle) break;
-      task* oldest = w->deques[e.priority].steal();
-      hand_over(*idle, oldest, oldest ? oldest->tag : e.tag);
-    }
+    wake_for(count - 1, e);
     return;
   }
   const bool is_worker = w && w->core == this;
@@ -60,11 +67,7 @@ void pool_core::submit_bulk(task* first, task* last, std::size_t count, const cl
   }
   if (now == state_kind::forked) return;
   push_inbox(first, last, e.local);
-  for (std::size_t i = 0; i < count; ++i) {
-    worker* idle = claim_for(e.priority);
-    if (!idle) break;
-    hand_over(*idle, nullptr, e.tag);
-  }
+  wake_for(count, e);
   if (state() == state_kind::stopped) run_leftovers();  // stopped meanwhile: nobody else would run them
 }
 

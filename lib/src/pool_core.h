@@ -65,6 +65,7 @@ class pool_core {
   void place_announced(task* t, const class_entry& e) noexcept;
   void place_from_worker(worker& w, task* t, const class_entry& e);
   bool called_from_task() const noexcept;
+  void wake_for(std::size_t count, const class_entry& e) noexcept;  // that many visible tasks
   void submit_bulk(task* first, task* last, std::size_t count, const class_entry& e);
 
   // Waiting.

@@ -23,7 +23,8 @@ timer_queue::timer_queue(const std::string& thread_name) : thread_([this, thread
 bool timer_queue::add(timer_clock::time_point due, const std::shared_ptr<timer_item>& item) {
   std::lock_guard guard(lock_);
   if (stopped_) return false;
-  if (items_.emplace(due, item) == items_.begin()) changed_.notify_one();
+  const position at = items_.emplace(due, item);
+  if (at == items_.begin()) changed_.notify_one();
   return true;
 }
 
