@@ -23,6 +23,8 @@ const std::string& pool::name() const noexcept { return core_->options.name; }
 bool pool::registered() const noexcept { return core_->agent->registered(); }
 registration_status pool::registration() const { return core_->agent->status(); }
 
+bool detail::called_from_task_of(const pool_core& core) noexcept { return core.called_from_task(); }
+
 pool_stats pool::stats() const {
   pool_stats out;
   const detail::tick_clock& clock = core_->clock;

@@ -110,6 +110,13 @@ void pool_core::stop_timers() noexcept {
 
 namespace {
 
+void drop_timed(task* t, std::exception_ptr why) noexcept {
+  if (t->kind == task_kind::promised)
+    complete_dropped(t, std::move(why));
+  else
+    discard(t);
+}
+
 class timed_task final : public timer_item {
  public:
   timed_task(pool_core& core, task* t, const class_entry& e) : core_(core), task_(t), entry_(e) {}
@@ -120,7 +127,7 @@ class timed_task final : public timer_item {
     }
   }
   void dropped() noexcept override {
-    complete_dropped(task_, std::make_exception_ptr(cancelled("it was not due yet")));
+    drop_timed(task_, std::make_exception_ptr(cancelled("it was not due yet")));
   }
   void cancel_by(const std::stop_token& token, std::weak_ptr<timer_queue> queue) {
     on_stop_.emplace(token, remover{this, std::move(queue)});
@@ -146,11 +153,12 @@ void enqueue_at(pool_core& core, task* t, const class_entry& entry, timer_clock:
                 const std::stop_token& token) {
   try {
     const auto queue = core.timers();
+    t->flags = k_depends;
     const auto item = std::make_shared<timed_task>(core, t, entry);
     if (!queue->add(due, item)) throw pool_stopped();
     if (token.stop_possible()) item->cancel_by(token, queue);
   } catch (...) {
-    complete_dropped(t, std::current_exception());
+    drop_timed(t, std::current_exception());
     throw;
   }
 }

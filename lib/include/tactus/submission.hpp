@@ -46,6 +46,9 @@ struct loop_body {
 TACTUS_API void run_loop(pool_core& core, const class_entry& entry, std::size_t count, const loop_body& body);
 TACTUS_API unsigned size_bucket(std::size_t count) noexcept;
 
+// Is the calling thread in a task of this pool?
+TACTUS_API bool called_from_task_of(const pool_core& core) noexcept;
+
 // --- continuations (chain.hpp) ---
 
 // `of` has ended or will: then `next` runs (kind called) or is submitted to its
@@ -85,7 +88,8 @@ task* make_promise(pool_core* home) {
 // --- timers (timer.hpp) ---
 
 struct periodic;
-// Submits t at `due`; when `token` is stopped before, ends it as cancelled.
+// Submits t (promised or detached) at `due`. When `token` is stopped before, or the
+// pool, it ends as cancelled; a detached one just goes.
 TACTUS_API void enqueue_at(pool_core& core, task* t, const class_entry& entry,
                            std::chrono::steady_clock::time_point due, const std::stop_token& token);
 // A timer that submits a call of `call(context)` every period, until it returns

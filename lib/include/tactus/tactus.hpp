@@ -19,5 +19,6 @@
 
 #define TACTUS_VERSION_MAJOR 0
 #define TACTUS_VERSION_MINOR 1
+#define TACTUS_VERSION_PATCH 0
 
 #endif

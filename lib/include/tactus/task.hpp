@@ -49,7 +49,8 @@ enum class task_kind : std::uint8_t { detached, grouped, promised, called };
 //   pending -> done | failed
 inline constexpr std::uint32_t k_pending = 0, k_waited = 1, k_chained = 2, k_done = 3, k_failed = 4;
 
-// In flags: ends only after other tasks, of any priority, have ended.
+// In flags: not submitted at once, but when another task, of any priority, has
+// ended, or a time has come. Whoever waits for it does not look at its tag.
 inline constexpr std::uint8_t k_depends = 1;
 
 struct task_link {
