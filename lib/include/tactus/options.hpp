@@ -19,6 +19,8 @@ class observer;
 struct pool_options {
   std::string name = "tactus";  // also the threads' name; up to 31 bytes
   unsigned workers = 0;         // 0: what workers_for(read_cpu_budget(), rounding) says
+  // Up to how many workers resize() can go; threads are made for all of them. 0: `workers`.
+  unsigned max_workers = 0;
   int spares = -1;              // parked workers for urgent classes; -1: min(workers, 4)
   bool register_with_agent = true;
   std::string agent_socket{};    // empty: $TACTUS_SOCKET, else the default of abi/registration.h
@@ -26,8 +28,6 @@ struct pool_options {
   // task_group::wait()? (In parallel_for it always works on its own loop.)
   bool outside_threads_help = true;
   quota_rounding rounding = quota_rounding::nearest;
-  // Up to how many workers resize() can go; threads are made for all of them. 0: `workers`.
-  unsigned max_workers = 0;
   // How long a worker that finds nothing looks around before it sleeps, at
   // least; negative: the library's choice (some us).
   std::chrono::microseconds look_around{-1};

@@ -8,6 +8,7 @@
 
 #include "chain.hpp"
 #include "future.hpp"
+#include "isolated_group.hpp"
 #include "observer.hpp"
 #include "pool.hpp"
 #include "presets.hpp"
