@@ -143,11 +143,11 @@ int tactus_submit(tactus_pool* pool, const tactus_class* cls, tactus_function fn
 int tactus_submit_after(tactus_pool* pool, const tactus_class* cls, uint64_t delay_ns, tactus_function fn,
                         void* context) {
   return guarded([&] {
-    const auto delay = std::chrono::nanoseconds(static_cast<std::int64_t>(std::min<std::uint64_t>(delay_ns, INT64_MAX / 4)));
+    const std::chrono::nanoseconds delay(static_cast<std::int64_t>(std::min<std::uint64_t>(delay_ns, INT64_MAX)));
     tactus::pool& p = pool->pool;
     const tactus::detail::class_entry& entry = tactus::detail::bind_class(p.core(), class_or_default(cls));
     tactus::detail::task* t = tactus::detail::make_task([fn, context] { fn(context); }, tactus::detail::task_kind::detached);
-    tactus::detail::enqueue_at(p.core(), t, entry, std::chrono::steady_clock::now() + delay, {});
+    tactus::detail::enqueue_at(p.core(), t, entry, delay, {});
   });
 }
 

@@ -8,6 +8,7 @@
 
 #include <tactus/errors.hpp>
 
+#include <algorithm>
 #include <condition_variable>
 #include <stdexcept>
 
@@ -117,6 +118,9 @@ void drop_timed(task* t, std::exception_ptr why) noexcept {
     discard(t);
 }
 
+// So that no sum of times overflows; a century.
+constexpr std::chrono::nanoseconds k_longest = std::chrono::hours(24 * 365) * 100;
+
 class timed_task final : public timer_item {
  public:
   timed_task(pool_core& core, task* t, const class_entry& e) : core_(core), task_(t), entry_(e) {}
@@ -149,13 +153,13 @@ class timed_task final : public timer_item {
 
 }  // namespace
 
-void enqueue_at(pool_core& core, task* t, const class_entry& entry, timer_clock::time_point due,
+void enqueue_at(pool_core& core, task* t, const class_entry& entry, std::chrono::nanoseconds delay,
                 const std::stop_token& token) {
   try {
     const auto queue = core.timers();
     t->flags = k_depends;
     const auto item = std::make_shared<timed_task>(core, t, entry);
-    if (!queue->add(due, item)) throw pool_stopped();
+    if (!queue->add(timer_clock::now() + std::min(delay, k_longest), item)) throw pool_stopped();
     if (token.stop_possible()) item->cancel_by(token, queue);
   } catch (...) {
     drop_timed(t, std::current_exception());
@@ -233,7 +237,7 @@ struct periodic : timer_item, std::enable_shared_from_this<periodic> {
 std::shared_ptr<periodic> start_periodic(pool_core& core, const class_entry& entry, std::chrono::nanoseconds period,
                                          bool (*call)(void*), std::shared_ptr<void> context) {
   const auto queue = core.timers();
-  auto p = std::make_shared<periodic>(core, entry, period, call, std::move(context), queue);
+  auto p = std::make_shared<periodic>(core, entry, std::min(period, k_longest), call, std::move(context), queue);
   if (!queue->add(p->next, p)) throw pool_stopped();
   return p;
 }

@@ -8,6 +8,8 @@
 
 #include "pool.hpp"
 
+#include <algorithm>
+
 namespace tactus {
 namespace detail {
 
@@ -88,27 +90,37 @@ future<void> pool::bulk_to(const detail::class_entry& entry, std::size_t count, 
     if (promise) detail::complete(promise, std::current_exception());
     throw;
   }
-  detail::task *first = nullptr, *last = nullptr;
+  // In lists of some hundred, so that the first run while the last are made.
+  constexpr std::size_t k_list = 256;
   std::size_t made = 0;
-  try {
-    for (; made < count; ++made) {
-      detail::task* t = detail::make_task(detail::bulk_item<T>(state, made), detail::task_kind::detached);
-      t->next.store(nullptr, std::memory_order_relaxed);
-      if (last)
-        last->next.store(t, std::memory_order_relaxed);
-      else
-        first = t;
-      last = t;
+  while (made < count) {
+    detail::task *first = nullptr, *last = nullptr;
+    const std::size_t begin = made, end = std::min(count, made + k_list);
+    try {
+      for (; made < end; ++made) {
+        detail::task* t = detail::make_task(detail::bulk_item<T>(state, made), detail::task_kind::detached);
+        t->next.store(nullptr, std::memory_order_relaxed);
+        if (last)
+          last->next.store(t, std::memory_order_relaxed);
+        else
+          first = t;
+        last = t;
+      }
+    } catch (...) {
+      // The item that could not be stored has given its share back itself.
+      ++made;
+      while (first)
+        detail::discard(std::exchange(first, static_cast<detail::task*>(first->next.load(std::memory_order_relaxed))));
+      if (made < count) state->release(count - made);
+      throw;
     }
-  } catch (...) {
-    // The item that could not be stored gave its share back itself.
-    const std::size_t rest = count - made - 1;
-    while (first)
-      detail::discard(std::exchange(first, static_cast<detail::task*>(first->next.load(std::memory_order_relaxed))));
-    if (rest) state->release(rest);
-    throw;
+    try {
+      detail::enqueue_bulk(*core_, first, last, made - begin, entry);
+    } catch (...) {  // refused, and discarded
+      if (made < count) state->release(count - made);
+      throw;
+    }
   }
-  detail::enqueue_bulk(*core_, first, last, count, entry);
   return result;
 }
 

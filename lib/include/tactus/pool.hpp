@@ -76,8 +76,9 @@ class TACTUS_API pool {
   }
 
   // `count` tasks fn(i), i in [0, count), at the price of one look for sleeping
-  // workers. fn is kept once and called from several threads. The future is
-  // ready when all have ended; it carries the first exception.
+  // workers per some hundred. fn is kept once and called from several threads. The
+  // future is ready when all have ended; it carries the first exception. Where the
+  // call itself throws (pool_stopped, std::bad_alloc), the first of them may have run.
   template <class F>
   future<void> submit_bulk(const task_class& cls, std::size_t count, F&& fn);
   template <class F>
@@ -198,7 +199,7 @@ class TACTUS_API pool {
     if constexpr (detail::is_stoppable<std::decay_t<F>>) token = fn.token;
     detail::task* t = promise(std::forward<F>(fn));
     future<result_of<F>> result(t);
-    detail::enqueue_at(*core_, t, entry, std::chrono::steady_clock::now() + delay, token);
+    detail::enqueue_at(*core_, t, entry, delay, token);
     return result;
   }
   template <class F>

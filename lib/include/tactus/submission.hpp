@@ -88,10 +88,10 @@ task* make_promise(pool_core* home) {
 // --- timers (timer.hpp) ---
 
 struct periodic;
-// Submits t (promised or detached) at `due`. When `token` is stopped before, or the
+// Submits t (promised or detached) after `delay`. When `token` is stopped before, or the
 // pool, it ends as cancelled; a detached one just goes.
 TACTUS_API void enqueue_at(pool_core& core, task* t, const class_entry& entry,
-                           std::chrono::steady_clock::time_point due, const std::stop_token& token);
+                           std::chrono::nanoseconds delay, const std::stop_token& token);
 // A timer that submits a call of `call(context)` every period, until it returns
 // false; owns context.
 TACTUS_API std::shared_ptr<periodic> start_periodic(pool_core& core, const class_entry& entry,
