@@ -341,10 +341,19 @@ task* worker::sleep_idle(const wait_condition* condition, unsigned lowest) {
     if (core->unset_idle(*this)) {
       // Something is visible that cannot be had again and again: somebody lost
       // the CPU while it held a queue. Give it ours.
-      if (stay)
+      if (stay) {
         nr_false_alarms = 0;
-      else if (++nr_false_alarms > 2)
-        sched_yield();
+        return nullptr;
+      }
+      // As in stop_searching(): who saw us search has woken nobody, and there may
+      // be more than the one task that we take.
+      if (state < pool_core::state_kind::stopped && !(condition && condition->done(condition->object)))
+        if (task* t = next_task(lowest)) {
+          nr_false_alarms = 0;
+          if (!spare && core->may_wake()) core->wake_for_visible_work();
+          return t;
+        }
+      if (++nr_false_alarms > 2) sched_yield();
       return nullptr;
     }
     while (!delivered.load(std::memory_order_acquire)) sleep.park();  // claimed: the waker is on its way
