@@ -68,6 +68,8 @@ void pool_core::after_fork_in_child() noexcept {
   routes.store(nullptr, std::memory_order_relaxed);
   shared_pool_page.store(nullptr, std::memory_order_relaxed);
   agent->after_fork_in_child();
+  // The timer thread is the parent's; joining it here would wait for ever.
+  if (timers_) new std::shared_ptr<timer_queue>(std::move(timers_));
   for (unsigned i = 0; i < nr_threads(); ++i) workers[i].tags.after_fork(pages.private_page(i));
 }
 

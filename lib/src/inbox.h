@@ -25,10 +25,12 @@ class inbox {
   inbox& operator=(const inbox&) = delete;
 
   // Any thread; never blocks.
-  void push(task_link* t) noexcept {
-    t->next.store(nullptr, std::memory_order_relaxed);
-    task_link* before = tail_.exchange(t, std::memory_order_seq_cst);
-    before->next.store(t, std::memory_order_release);
+  void push(task_link* t) noexcept { push(t, t); }
+  // A list, linked by `next` from first to last.
+  void push(task_link* first, task_link* last) noexcept {
+    last->next.store(nullptr, std::memory_order_relaxed);
+    task_link* before = tail_.exchange(last, std::memory_order_seq_cst);
+    before->next.store(first, std::memory_order_release);
   }
 
   bool try_lock() noexcept {

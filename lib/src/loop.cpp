@@ -102,7 +102,7 @@ void learn_cost(const class_entry& e, std::uint64_t ticks, std::size_t iteration
 void run_loop(pool_core& core, const class_entry& e, std::size_t count, const loop_body& body) {
   const std::uint64_t cost = e.loop_cost.load(std::memory_order_relaxed);
   const double ticks_per_us = core.clock.ticks_per_us;
-  const bool alone_by_need = core.nr_workers == 1 || count == 1 || core.state() == pool_core::state_kind::forked;
+  const bool alone_by_need = core.active_workers() == 1 || count == 1 || core.state() == pool_core::state_kind::forked;
   const bool alone_by_cost =
       cost && static_cast<double>(cost) * static_cast<double>(count) < k_alone_below_us * ticks_per_us * 16;
   std::size_t done = 0;
@@ -128,7 +128,7 @@ void run_loop(pool_core& core, const class_entry& e, std::size_t count, const lo
   const bool is_worker = t_state.self && t_state.self->core == &core;
   const double expected_us = static_cast<double>(cost) * static_cast<double>(count - done) / 16 / ticks_per_us;
   // The caller is one of them, but that a long loop may keep all workers busy.
-  const std::size_t threads = core.nr_workers + (!is_worker && expected_us > k_long_us ? 1u : 0u);
+  const std::size_t threads = core.active_workers() + (!is_worker && expected_us > k_long_us ? 1u : 0u);
   const std::size_t least =
       cost ? std::max<std::size_t>(1, static_cast<std::size_t>(k_part_us * ticks_per_us * 16 / static_cast<double>(cost))) : 1;
   const std::size_t helpers = std::min(threads, (count - done + least - 1) / least) - 1;

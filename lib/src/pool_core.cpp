@@ -3,7 +3,6 @@
 // Submitting, waking and finishing: see the argument in pool_core.h.
 #include "pool_core.h"
 
-#include "affinity.h"
 #include "registration.h"
 #include "thread_state.h"
 
@@ -37,10 +36,17 @@ pool_core::pool_core(const pool_options& given)
     : options(given), id(next_pool_id.fetch_add(1, std::memory_order_relaxed)) {
   guests[k_guests].shared = true;
   options.name.resize(std::min<std::size_t>(options.name.size(), 31));
-  nr_workers = std::clamp(options.workers ? options.workers : allowed_cpus(), 1u, TACTUS_MAX_WORKERS - 64u);
+  constexpr unsigned k_most = TACTUS_MAX_WORKERS - 64u;
+  const unsigned active =
+      std::clamp(options.workers ? options.workers : workers_for(read_cpu_budget(), options.rounding), 1u, k_most);
+  nr_workers = std::clamp(options.max_workers, active, k_most);
+  active_workers_.store(active, std::memory_order_relaxed);
   nr_spares = static_cast<unsigned>(
-      std::clamp(options.spares < 0 ? static_cast<int>(std::min(nr_workers, 4u)) : options.spares, 0, 64));
+      std::clamp(options.spares < 0 ? static_cast<int>(std::min(active, 4u)) : options.spares, 0, 64));
   clock = process_clock();
+  if (options.look_around.count() > 0)
+    look_around_ticks = static_cast<std::uint64_t>(static_cast<double>(options.look_around.count()) * clock.ticks_per_us);
+  if (options.observer) classes.watch_all();
   have_membarrier_ = register_membarrier();
   pages.init(nr_threads());
   workers = std::make_unique<worker[]>(nr_threads());
@@ -49,6 +55,7 @@ pool_core::pool_core(const pool_options& given)
     w.core = this;
     w.index = i;
     w.spare = i >= nr_workers;
+    w.rests.store(i >= active && i < nr_workers, std::memory_order_relaxed);
     w.random = i * 2654435761u + 1;
     w.tags.init(pages.private_page(i), clock);
   }
@@ -99,6 +106,12 @@ void pool_core::stamp_deadline(task* t, const class_entry& e) const noexcept {
 
 inline void pool_core::submit_from_worker(worker& w, task* t, const class_entry& e) {
   w.tags.submitted(e.local, e.weight);
+  place_here(w, t, e);
+}
+
+void pool_core::place_from_worker(worker& w, task* t, const class_entry& e) { place_here(w, t, e); }
+
+inline void pool_core::place_here(worker& w, task* t, const class_entry& e) {
   // Tasks of the running task's own priority stay here, newest first (depth
   // first, so that a recursion stays small); others go where all can see them.
   if (e.priority != tactus_tag_priority(w.tags.tag())) {
@@ -123,13 +136,7 @@ void pool_core::wake_for_own(worker& w, const class_entry& e) noexcept {
 }
 
 void enqueue(pool_core& core, task* t, const class_entry& e) {
-  t->weight = e.weight;
-  if (e.deadline_ns) [[unlikely]] {
-    core.stamp_deadline(t, e);
-  } else {
-    t->tag = e.tag;
-    t->deadline_ticks = 0;
-  }
+  core.stamp(t, e);
   if (t->kind == task_kind::grouped) t->join->task_started(e.priority);
   worker* w = t_state.self;
   if (w && w->core == &core) [[likely]]
@@ -139,10 +146,10 @@ void enqueue(pool_core& core, task* t, const class_entry& e) {
 }
 
 // A tag equal to the running task's means: same class, no deadline, so what
-// enqueue() would find out is known.
+// enqueue() would find out is known, but that somebody looks on.
 void fork(pool_core& core, task* t, const class_entry& e) {
   worker* w = t_state.self;
-  if (!w || w->core != &core || w->tags.tag() != e.tag) [[unlikely]]
+  if (!w || w->core != &core || w->tags.tag() != e.tag || e.watched) [[unlikely]]
     return enqueue(core, t, e);
   t->weight = e.weight;
   t->tag = e.tag;
@@ -218,8 +225,8 @@ bool pool_core::wants_spare(unsigned priority) const noexcept {
 }
 
 // settle_ready() clears the bit, then looks into the queues; this looks at the
-// bit after the push, which is a full barrier: one of the two sees the other.
-void pool_core::push_shared(task* t, unsigned local_class) noexcept {
+// bit after the last push, which is a full barrier: one of the two sees the other.
+void pool_core::push_shared(task* first, task* last, unsigned local_class) noexcept {
   guest* g = t_state.self ? nullptr : &my_guest();
   deque* queue = g ? g->queues[local_class].load(std::memory_order_relaxed) : nullptr;
   try {
@@ -227,11 +234,16 @@ void pool_core::push_shared(task* t, unsigned local_class) noexcept {
       queue = new deque;
       g->queues[local_class].store(queue, std::memory_order_release);
     }
-    if (queue) queue->push_shared(t);
-  } catch (...) {  // no memory for a larger ring
+    while (queue && first != last) {
+      task* next = static_cast<task*>(first->next.load(std::memory_order_relaxed));
+      queue->push(first);
+      first = next;
+    }
+    if (queue) queue->push_shared(first);
+  } catch (...) {  // no memory for a larger ring: the rest goes where it needs none
     queue = nullptr;
   }
-  if (!queue) inboxes[local_class].push(t);
+  if (!queue) inboxes[local_class].push(first, last);
   const std::uint64_t bit = 1ull << local_class;
   if (!(ready_.load(std::memory_order_seq_cst) & bit)) {
     inboxes[local_class].since_ms.store(coarse_ms(), std::memory_order_relaxed);
@@ -399,11 +411,11 @@ void pool_core::finish(task* t, std::exception_ptr* error) noexcept {
     }
     case task_kind::promised: {
       if (error) store<std::exception_ptr>(*t, std::move(*error));
-      const std::uint32_t before = t->state.exchange(error ? k_failed : k_done, std::memory_order_seq_cst);
-      if (before == k_waited) t->waiter->unpark();  // t lives: we hold a reference
-      drop_reference(t);
+      end_promised(t, error != nullptr);
       break;
     }
+    case task_kind::called:  // never in a queue
+      break;
   }
 }
 
@@ -455,11 +467,11 @@ void pool_core::help_is_over(unsigned waiters) noexcept {
   if (waiters_.load(std::memory_order_seq_cst) > waiters) notify_if_quiescent();
 }
 
-void pool_core::count_external_submit(guest& g, const class_entry& e) noexcept {
-  g.add(g.submitted[e.local], 1);
+void pool_core::count_external_submit(guest& g, const class_entry& e, std::uint64_t count) noexcept {
+  g.add(g.submitted[e.local], count);
   if (tactus_pool_page* page = shared_pool_page.load(std::memory_order_acquire)) {
-    __atomic_fetch_add(&page->submitted[e.local], 1u, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&page->weight_submitted, static_cast<__u64>(e.weight), __ATOMIC_RELAXED);
+    __atomic_fetch_add(&page->submitted[e.local], static_cast<__u32>(count), __ATOMIC_RELAXED);
+    __atomic_fetch_add(&page->weight_submitted, static_cast<__u64>(e.weight) * count, __ATOMIC_RELAXED);
   }
 }
 

@@ -31,6 +31,7 @@
 #include "class_table.h"
 #include "inbox.h"
 #include "pages.h"
+#include "watch.h"
 #include "worker.h"
 
 #include <atomic>
@@ -42,6 +43,7 @@
 namespace tactus::detail {
 
 class registration;
+class timer_queue;
 
 // What a thread that is no worker has in a pool: counters, and one queue per
 // class, which it alone pushes to and workers take from in batches. A thread
@@ -78,7 +80,15 @@ class pool_core {
   void submit_from_worker(worker& w, task* t, const class_entry& e);
   void keep_and_wake(worker& w, task* t, const class_entry& e);  // into its own deque
   void submit_from_outside(task* t, const class_entry& e);
+  void stamp(task* t, const class_entry& e);  // what enqueue() writes into a task
   void stamp_deadline(task* t, const class_entry& e) const noexcept;
+  // In two steps, for continuations: count it, later make it visible.
+  void announce(const class_entry& e) noexcept;
+  void place_announced(task* t, const class_entry& e) noexcept;
+  void place_from_worker(worker& w, task* t, const class_entry& e);
+  bool called_from_task() const noexcept;
+  void wake_for(std::size_t count, const class_entry& e) noexcept;  // that many visible tasks
+  void submit_bulk(task* first, task* last, std::size_t count, const class_entry& e);
 
   // Waiting.
   void wait();
@@ -88,6 +98,7 @@ class pool_core {
   void notify_if_quiescent() noexcept;             // REQUIRES: waiters_ was seen non-zero
   bool has_waiters() const noexcept { return waiters_.load(std::memory_order_seq_cst) != 0; }
   void shutdown(stop_mode mode);
+  unsigned resize(unsigned nr);  // 0: as the CPU budget says
 
   // Completion of a task that has run (or was dropped); releases it.
   void finish(task* t, std::exception_ptr* error) noexcept;  // error: null = none
@@ -126,7 +137,8 @@ class pool_core {
 
   // Shared queues.
   void place_shared(task* t, const class_entry& e) noexcept;  // hands over, or queues and wakes
-  void push_shared(task* t, unsigned local_class) noexcept;
+  void push_shared(task* t, unsigned local_class) noexcept { push_shared(t, t, local_class); }
+  void push_shared(task* first, task* last, unsigned local_class) noexcept;  // linked by `next`
   // Takes up to `most` tasks of a class from the queues of guests and the inbox,
   // oldest first, from one of them, which takes turns; where: whose turn it is.
   unsigned take(unsigned local_class, task** out, unsigned most, unsigned& where) noexcept;
@@ -142,7 +154,9 @@ class pool_core {
 
   // Configuration; constant after construction.
   pool_options options;
-  unsigned nr_workers = 0, nr_spares = 0;
+  unsigned nr_workers = 0, nr_spares = 0;  // threads; of nr_workers, the first active_workers() take tasks
+  std::uint64_t look_around_ticks = 0;     // at least so long in search(); 0: k_search_rounds
+  unsigned active_workers() const noexcept { return active_workers_.load(std::memory_order_relaxed); }
   unsigned nr_threads() const noexcept { return nr_workers + nr_spares; }
   class_table classes;
   tick_clock clock;
@@ -169,6 +183,11 @@ class pool_core {
   std::atomic<std::uint32_t> waiters_{0};
   std::atomic<bool> napping_{false};  // worker::nap()
   std::atomic<std::uint64_t> nr_spare_wakeups_{0};
+  std::atomic<unsigned> active_workers_{0};
+  std::atomic<std::uint32_t> rest_epoch_{0};  // futex of workers that rest
+
+  // Made at first use. Throws pool_stopped, std::system_error.
+  std::shared_ptr<timer_queue> timers();
 
   static constexpr unsigned k_guests = 16;
   const std::uint64_t id;                    // never used twice in a process
@@ -187,17 +206,17 @@ class pool_core {
   // are busy, one of them with something less urgent.
   bool wants_spare(unsigned priority) const noexcept;
   // A worker has put a task into its own deque: wakes somebody for the oldest.
+  void place_here(worker& w, task* t, const class_entry& e);
   void wake_for_own(worker& w, const class_entry& e) noexcept;
   guest& find_guest();
   bool nothing_of(unsigned local_class) const noexcept;
   bool anything_ready(unsigned lowest) const noexcept;  // a ready bit may be a little out of date
-  void count_external_submit(guest& g, const class_entry& e) noexcept;
+  void count_external_submit(guest& g, const class_entry& e, std::uint64_t count = 1) noexcept;
   void count_external_finish(guest& g, unsigned local, unsigned weight) noexcept;
   void start_threads();
   void stop_threads() noexcept;
   void run_leftovers() noexcept;
   void wait_quiescent(bool help);
-  bool called_from_task() const noexcept;
 
   std::atomic<state_kind> state_{state_kind::running};
   std::atomic<bool> drops_tasks_{false};
@@ -206,10 +225,30 @@ class pool_core {
   std::array<std::atomic<std::uint64_t>, TACTUS_MAX_WORKERS / 64> idle_{};  // spares too
   mutable std::atomic<std::uint32_t> quiescence_checks_{0};
   std::atomic<std::uint32_t> quiet_epoch_{0};  // futex of wait()
+  void stop_timers() noexcept;
+
   std::mutex stop_lock_;
+  std::mutex resize_lock_;
+  std::mutex timers_lock_;
+  bool timers_stopped_ = false;           // under timers_lock_
+  std::shared_ptr<timer_queue> timers_;  // under timers_lock_
   std::mutex error_lock_;
   std::exception_ptr first_error_;  // of a detached task; under error_lock_
 };
+
+inline void pool_core::stamp(task* t, const class_entry& e) {
+  t->weight = e.weight;
+  if (e.deadline_ns) [[unlikely]] {
+    stamp_deadline(t, e);
+  } else {
+    t->tag = e.tag;
+    t->deadline_ticks = 0;
+  }
+  if (e.watched) [[unlikely]] watch_task(*this, *t, e);
+}
+
+// The end of a promised task: its result or exception is stored.
+void end_promised(task* t, bool failed) noexcept;
 
 // Pools alive in this process, for fork().
 void remember_pool(pool_core& core);

@@ -68,7 +68,9 @@ void announce_at_task(void* object, parker* p) {
 }  // namespace
 
 void wait_for_task(task& t) {
-  const wait_condition condition{&task_done, &announce_at_task, &t, tactus_tag_priority(t.tag), false};
+  // What it depends on may be less urgent than itself.
+  const unsigned lowest = t.flags & k_depends ? 0 : tactus_tag_priority(t.tag);
+  const wait_condition condition{&task_done, &announce_at_task, &t, lowest, false};
   if (worker* w = t_state.self)
     w->core->wait_for(condition);
   else
@@ -182,6 +184,7 @@ void pool_core::shutdown(stop_mode mode) {
   if (called_from_task())
     throw std::logic_error("pool::shutdown() called from a task of the same pool would wait for itself");
   if (state() == state_kind::forked) return;
+  stop_timers();
   std::lock_guard guard(stop_lock_);
   if (state() == state_kind::stopped) return;
   if (mode == stop_mode::cancel) drops_tasks_.store(true, std::memory_order_relaxed);
@@ -223,6 +226,8 @@ void pool_core::start_threads() {
 
 void pool_core::stop_threads() noexcept {
   state_.store(state_kind::stopped, std::memory_order_seq_cst);
+  rest_epoch_.fetch_add(1, std::memory_order_seq_cst);
+  futex_wake(rest_epoch_, INT_MAX);
   heavy_barrier();
   // A worker that is not idle now sees the state before it sleeps.
   while (worker* w = claim_idle(false)) hand_over(*w, nullptr, 0);

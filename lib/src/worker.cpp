@@ -48,6 +48,8 @@ void worker::run() {
   linger_ticks_ = static_cast<std::uint64_t>(k_linger_us * core->clock.ticks_per_us);
   batch_ticks_ = static_cast<std::uint64_t>(k_batch_us * core->clock.ticks_per_us);
   for (;;) {
+    if (rests.load(std::memory_order_relaxed)) [[unlikely]]
+      rest();
     task* t = next_task(lowest_to_take());
     if (!t) {
       tags.gap();
@@ -321,7 +323,10 @@ task* worker::search(const wait_condition* condition, unsigned lowest) {
   core->start_searching();
   // The task that ran last may have been the last of all.
   if (core->has_waiters()) core->notify_if_quiescent();
-  for (int round = 0; round < k_search_rounds; ++round) {
+  const std::uint64_t limit = core->look_around_ticks;
+  const std::uint64_t begin = limit ? core->clock.read() : 0;
+  const int rounds = core->options.look_around.count() == 0 ? 1 : k_search_rounds;
+  for (int round = 0; round < rounds || (limit && core->clock.read() - begin < limit); ++round) {
     if (condition && condition->done(condition->object)) return nullptr;
     task* t = next_task(lowest);
     if (!t) t = steal(lowest, round >= k_rounds_before_slots);
@@ -338,7 +343,7 @@ task* worker::search(const wait_condition* condition, unsigned lowest) {
 // may be as well, and to be found awake saves a wake-up. Only the last worker
 // that is awake does so, and for 0.3 ms at most.
 task* worker::linger() {
-  if (spare || core->nr_idle() + 1 < core->nr_workers) return nullptr;
+  if (spare || core->nr_idle() + 1 < core->active_workers()) return nullptr;
   const std::uint64_t longest = std::max(idle_ticks_[0], idle_ticks_[1]);
   if (longest > linger_ticks_) return nullptr;
   const std::uint64_t limit = longest + longest / 4 + linger_ticks_ / 4;
@@ -361,14 +366,14 @@ task* worker::linger() {
 // sleeps by the clock. Only while another worker is awake, and one at a time: so
 // the delay of a task that all others are too busy for is one such sleep.
 task* worker::nap() {
-  if (spare || core->nr_workers < 2) return nullptr;
+  if (spare || core->active_workers() < 2) return nullptr;
   if (core->clock.read() - awake_since_ > nap_after_ticks_) return nullptr;
   if (core->napping_.exchange(true, std::memory_order_relaxed)) return nullptr;
   task* t = nullptr;
   bool searching = true;
   for (int i = 0; i < k_naps && !t; ++i) {
     // The other may fall asleep while this one naps: then it is the one to wake.
-    if (core->nr_idle() + 1 >= core->nr_workers || core->state() >= pool_core::state_kind::stopped) break;
+    if (core->nr_idle() + 1 >= core->active_workers() || core->state() >= pool_core::state_kind::stopped) break;
     if (searching) {
       stop_searching();
       searching = false;
@@ -409,16 +414,19 @@ task* worker::sleep_idle(const wait_condition* condition, unsigned lowest) {
     if (core->unset_idle(*this)) {
       // Something is visible that cannot be had again and again: somebody lost
       // the CPU while it held a queue. Give it ours.
-      if (stay)
+      if (stay) {
         nr_false_alarms = 0;
-      else if (++nr_false_alarms > 2)
-        sched_yield();
+        nr_false_alarms = 0;
+        return nullptr;
+      }
+      if (++nr_false_alarms > 2) sched_yield();
       if (spare) return nullptr;
       // Who submitted while this one counted as searching relied on it: it takes
       // one task, and what else is visible is for the next to wake.
       core->start_searching();
       task* t = condition && condition->done(condition->object) ? nullptr : next_task(lowest);
       stop_searching();
+      if (t) nr_false_alarms = 0;
       return t;
     }
     while (!delivered.load(std::memory_order_acquire)) sleep.park();  // claimed: the waker is on its way

@@ -8,6 +8,7 @@
 //   searching  found nothing; looks at the others' queues for a few us (only
 //              workers that are no spares)
 //   idle       its bit in pool_core::idle_ is set; sleeps on `sleep`
+//   resting    the pool was made smaller: sleeps on pool_core::rest_epoch_
 //   claimed    a waker cleared the bit: it now owns `slot` and next_tag, fills
 //              them, sets `delivered` and wakes the worker
 // A worker that wants to leave `idle` by itself clears its own bit; if that bit
@@ -57,6 +58,7 @@ struct alignas(64) worker {
   alignas(64) std::atomic<task*> slot{nullptr};
   std::atomic<bool> delivered{false};
   std::atomic<int> tid{0};
+  std::atomic<bool> rests{false};       // takes no tasks: the pool was made smaller; pool_core::resize()
   std::atomic<std::uint8_t> levels{0};  // bit p: deques[p] may hold tasks; set by the worker
   parker sleep;
   std::array<deque, k_priorities> deques;
@@ -117,6 +119,8 @@ struct alignas(64) worker {
   task* linger();
   // Short sleeps before the long one; null: nothing came, and the worker counts as searching.
   task* nap();
+  // Sleeps until it is to take tasks again, or the pool stops.
+  void rest() noexcept;
   // Sleeps until a task is handed over (returned), or woken without one, or
   // `condition` (may be null) is done, or the pool stops.
   task* sleep_idle(const wait_condition* condition, unsigned lowest);
