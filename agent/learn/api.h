@@ -224,6 +224,11 @@ public:
 
 	learner_stats stats() const;
 
+	// What was learned so far becomes the start of a new course: the schedules of
+	// rate, entropy and prior begin anew, and the present policy is the prior.
+	// For a model that others start from. REQUIRES: learning is off.
+	void begin_course();
+
 	// The file is replaced atomically (write, fsync, rename, fsync of the
 	// folder). Throws checkpoint_error.
 	void save(std::string const& path) const;

@@ -423,6 +423,17 @@ learner_stats learner_set::stats() const
 	return s;
 }
 
+void learner_set::begin_course()
+{
+	impl& p = *impl_;
+	std::vector<float> theta(k_nr_weights);
+	p.shared.snapshot(theta.data());
+	p.decisions_trained = 0;
+	std::scoped_lock lock(p.stats_mutex);
+	p.prior = std::make_shared<weights<float> const>(Eigen::Map<weights<float> const>(theta.data()));
+	p.start_weights = p.prior;
+}
+
 void learner_set::save(std::string const& path) const
 {
 	impl const& p = *impl_;

@@ -76,7 +76,9 @@ struct sim_thread : kernel_thread {
   bool has_task = false;   // executes one
   bool slot_full = false;  // was woken for `task` and has not started it
   bool is_idle = false;    // asleep and in the pool's set
-  bool spare = false, neighbour = false;
+  bool spare = false;
+  bool neighbour = false;   // no worker: its work is its own
+  std::int32_t source = -1;  // of a driver thread: what it submits
   std::uint32_t pool = 0, index = 0;     // of the pool
   std::uint32_t event = 0;               // neighbour: its entry in the event heap
   std::uint64_t task_started_ns = 0;

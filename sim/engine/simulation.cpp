@@ -38,7 +38,8 @@ simulation::simulation(const machine& m, const workload& w, const simulation_opt
   sched_.control.confidence_threshold = 65535 / 4;
   make_cpus();
   make_pools();
-  make_neighbours();
+  make_drivers();
+  make_neighbours();  // last: they are found from the end
   window_.classes.resize(w.classes.size());
   heap_.set(driver_entry_, driver_.next_ns());
 }
@@ -102,6 +103,22 @@ void simulation::make_pools() {
       }
       class_speed_q16_.push_back(static_cast<std::uint32_t>(factor * 65536 + 0.5));
     }
+  }
+}
+
+// Threads that submit what is due, as a program's timers do: unmanaged, and late when no CPU is free.
+void simulation::make_drivers() {
+  const auto n = static_cast<unsigned>(machine_.cpus.size());
+  for (std::uint32_t i = 0; i < driver_.nr_sources(); ++i) {
+    drivers_.push_back(nullptr);
+    if (driver_.driver_ns(i) == 0) continue;
+    sim_thread& t = threads_.emplace_back();
+    t.tid = 2'000'000 + i;
+    t.neighbour = true;
+    t.source = static_cast<std::int32_t>(i);
+    t.cpu = static_cast<std::int32_t>(i % n);
+    t.nr_cpus_allowed = n;
+    drivers_.back() = &t;
   }
 }
 
@@ -218,6 +235,14 @@ void simulation::submit(const sim_task& t) {
   wake_up(*w);
 }
 
+bool simulation::wake_driver(std::uint32_t source) {
+  sim_thread& p = *drivers_[source];
+  if (p.queued) return true;  // it goes on when it is through with the one before
+  p.work_left = driver_.driver_ns(source) << 16;
+  wake_up(p);
+  return true;
+}
+
 void simulation::dropped(unsigned task_class, std::uint64_t) { ++window_.classes[task_class].dropped; }
 
 void simulation::wake_up(sim_thread& p) {
@@ -255,6 +280,18 @@ bool simulation::begin_task(sim_thread& w, unsigned) {
 
 // REQUIRES: progress(cpu) was called, and the thread runs there.
 void simulation::end_task(sim_thread& w, unsigned cpu) {
+  if (w.source >= 0) {
+    const auto source = static_cast<std::uint32_t>(w.source);
+    const bool more = driver_.submits(source, now_, *this);
+    heap_.set(driver_entry_, driver_.next_ns());
+    if (more) {
+      w.work_left = driver_.driver_ns(source) << 16;
+      return;
+    }
+    sleep_current(cpu);
+    schedule(cpu);
+    return;
+  }
   if (w.neighbour) {
     const double sleep = static_cast<double>(machine_.neighbours[w.pool].sleep_ns);
     heap_.set(w.event, now_ + 1 + static_cast<std::uint64_t>(-sleep * std::log(neighbour_random_.unit())));

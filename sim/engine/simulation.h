@@ -145,9 +145,11 @@ class simulation final : private kernel_host, private task_sink {
   void local_inserted(unsigned cpu) override;
   void submit(const sim_task& t) override;
   void dropped(unsigned task_class, std::uint64_t due_ns) override;
+  bool wake_driver(std::uint32_t source) override;
 
   // simulation.cpp
   void make_pools();
+  void make_drivers();
   void make_neighbours();
   void fire(std::uint32_t entry);
   void account(std::int64_t change);
@@ -192,6 +194,7 @@ class simulation final : private kernel_host, private task_sink {
   std::vector<sim_cpu> cpu_;
   std::deque<sim_thread> threads_;
   std::vector<sim_pool> pools_;
+  std::vector<sim_thread*> drivers_;  // by source of the load; null: none
   std::vector<std::uint32_t> class_speed_q16_;  // [class][CPU]: factor on the CPU's own speed
   std::vector<std::uint8_t> local_class_;        // of its pool, from 1
   std::vector<heat_zone> heat_;

@@ -18,7 +18,10 @@ constexpr double k_hold_limit = static_cast<double>(TACTUS_HOLD_LIMIT_NS) / k_se
 environment::environment(const process& p, int nr_places, std::uint64_t seed, cost_kind cost)
     : p_(p), nr_places_(nr_places), cost_(cost), random_(seed), rate_(static_cast<std::size_t>(p.nr_states())) {
   for (int s = 0; s < p.nr_states(); ++s) {
-    for (const auto& t : p.transitions(s)) rate_[static_cast<std::size_t>(s)] += t.rate;
+    for (const auto& t : p.transitions(s)) {
+      rate_[static_cast<std::size_t>(s)] += t.rate;
+      if (t.completes >= 0) speed_[static_cast<std::size_t>(t.completes)] = std::max(speed_[static_cast<std::size_t>(t.completes)], t.rate);
+    }
     holds_ = holds_ || p.state(s).release[0] >= 0 || p.state(s).release[1] >= 0;
   }
 }
@@ -57,22 +60,17 @@ void environment::event() {
     const int to = here.release[static_cast<std::size_t>(late)];
     const tactus_choice c{tactus_lowest(p_.state(to).busy & ~here.busy), 1, 1};
     if (rows_) report(k, rows_->situation_of(k, nr_places_), k.legal, &c, TACTUS_SOURCE_FORCED_BOUND);
-    move(to, -1);
+    move(to);
     return;
   }
   double pick = uniform() * rate_[static_cast<std::size_t>(state_)];
   const auto transitions = p_.transitions(state_);
   std::size_t i = 0;
   while (i + 1 < transitions.size() && pick >= transitions[i].rate) pick -= transitions[i++].rate;
-  const auto& t = transitions[i];
-  if (t.completes >= 0) {
-    const double actual = now_ - started_[static_cast<std::size_t>(t.completes)];
-    seed_cost_ += 2 - std::min(2.0, 1 / std::max(actual, 1e-9));
-  }
-  move(follow(t.to), t.completes);
+  move(follow(transitions[i].to));
 }
 
-void environment::move(int to, int completes) {
+void environment::move(int to) {
   const auto& before = p_.state(state_);
   const auto& after = p_.state(to);
   if (holds_)
@@ -80,9 +78,6 @@ void environment::move(int to, int completes) {
       for (int n = before.waiting[c]; n < after.waiting[c]; ++n) since_[c].push_back(now_);
       for (int n = before.waiting[c]; n > after.waiting[c]; --n) since_[c].pop_front();
     }
-  std::uint64_t fresh = after.busy & ~before.busy;
-  if (completes >= 0) fresh |= after.busy & 1ull << completes;
-  for (; fresh; fresh &= fresh - 1) started_[tactus_lowest(fresh)] = now_;
   state_ = to;
 }
 
@@ -112,6 +107,11 @@ int environment::follow(target t) {
       tactus_sample(row.cdf, static_cast<__u32>(nr_places_), k.legal, k.hold_legal, rnd, &c);
     const auto chosen = std::find_if(choices.begin(), choices.end(), [&](const auto& x) { return x.action == c.action; });
     if (c.den) report(k, situation, k.legal, &c, TACTUS_SOURCE_ROW);
+    // Charged when the job is placed, for a run time of its own: who never finishes would else cost nothing.
+    if (cost_ == cost_kind::seed_reward && c.den && c.action < TACTUS_MAX_PLACES) {
+      const double actual = -std::log1p(-uniform()) / speed_[c.action];
+      seed_cost_ += 2 - std::min(2.0, 1 / std::max(actual, 1e-9));
+    }
     t = c.den && chosen != choices.end() ? chosen->target : choices.front().target;
   }
   return t;

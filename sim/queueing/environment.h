@@ -18,8 +18,8 @@ namespace tactus::sim {
 
 enum class cost_kind {
   jobs_present,  // the time integral of jobs present
-  // The seed's reward, negative control: per finished job expected / actual run time, clipped to [0, 2],
-  // with nothing for the time it waited. Its optimum is "always the fastest server".
+  // The seed's reward, negative control: per job expected / actual run time, clipped to [0, 2], with
+  // nothing for the time it waited. Its optimum is "always the fastest server".
   seed_reward,
 };
 
@@ -45,7 +45,7 @@ class environment {
  private:
   double uniform() { return static_cast<double>(random_() >> 11) * 0x1p-53; }
   int follow(target t);
-  void move(int to, int completes);
+  void move(int to);
   void report(const question& k, unsigned situation, std::uint64_t legal, const tactus_choice* c, int source);
 
   const process& p_;
@@ -57,7 +57,7 @@ class environment {
   int state_ = 0;
   double now_ = 0, job_time_ = 0, seed_cost_ = 0;
   std::array<std::deque<double>, 2> since_;           // of the waiting jobs
-  std::array<double, TACTUS_MAX_PLACES> started_{};  // service on that place
+  std::array<double, TACTUS_MAX_PLACES> speed_{};  // largest rate at which a place ends jobs
   std::uint64_t decisions_ = 0, forced_ = 0, sequence_ = 0;
   const row_table* rows_ = nullptr;
   rule rule_;

@@ -160,7 +160,7 @@ void scheduler::enqueue(kernel_thread& p, bool wake) {
       read_tag(p, *conf);
       account_present(p, *conf, now);
     }
-    const std::uint64_t key = tactus_key(t.vtime, t.priority, t.deadline, now);
+    const std::uint64_t key = tactus_key(t.vtime, dom.vtime_now, t.priority, t.deadline, now);
     if (idle.test_and_clear(static_cast<unsigned>(cpu))) {
       t.waiting_since_ns = now;
       insert_local(p, cpu, t.slice_ns);
@@ -171,7 +171,7 @@ void scheduler::enqueue(kernel_thread& p, bool wake) {
     maybe_preempt(cpu, key, t.priority, false, now);
     return;
   }
-  const std::uint64_t key = tactus_key(t.vtime, t.priority, t.deadline, now);
+  const std::uint64_t key = tactus_key(t.vtime, dom.vtime_now, t.priority, t.deadline, now);
   if (action == TACTUS_HOLD) {
     waiting_begins(t, TACTUS_HOLD, domain, now);
     insert_vtime(p, held[domain], t.slice_ns, key);

@@ -150,6 +150,26 @@ void driver::arrive(std::uint32_t at, std::uint64_t now, task_sink& sink) {
     s.next_due_ns = due + whole_ns(open_gap(s, due));
     push(s.next_due_ns, k_source | at);
   }
+  if (f.driver_ns != 0) {
+    s.undriven.push_back(due);
+    if (sink.wake_driver(at)) return;
+    s.undriven.pop_back();
+  }
+  come(at, due, now, sink);
+}
+
+bool driver::submits(std::uint32_t at, std::uint64_t now, task_sink& sink) {
+  source& s = sources_[at];
+  const std::uint64_t due = s.undriven.front();
+  s.undriven.pop_front();
+  come(at, due, now, sink);
+  return !s.undriven.empty();
+}
+
+// An instance is there.
+void driver::come(std::uint32_t at, std::uint64_t due, std::uint64_t now, task_sink& sink) {
+  source& s = sources_[at];
+  const flow_spec& f = *s.flow;
   if (f.serial && s.runs) {
     if (s.waiting.size() < f.most_waiting) {
       s.waiting.push_back(due);

@@ -25,6 +25,9 @@ class task_sink {
   virtual ~task_sink() = default;
   virtual void submit(const sim_task& t) = 0;
   virtual void dropped(unsigned task_class, std::uint64_t due_ns) = 0;
+  // An instance of a source with a driver thread is due: its thread wakes, and driver::submits is called
+  // when it has run. false: there are no threads here, it is submitted at once.
+  virtual bool wake_driver(std::uint32_t) { return false; }
 };
 
 class driver {
@@ -38,6 +41,11 @@ class driver {
   void fire(std::uint64_t now, task_sink& sink);
   // A task has ended; submits what follows from it.
   void ended(const sim_task& t, std::uint64_t now, task_sink& sink);
+  // A driver thread has done its work for one instance. Whether another is due already.
+  bool submits(std::uint32_t source, std::uint64_t now, task_sink& sink);
+  std::uint32_t nr_sources() const { return static_cast<std::uint32_t>(sources_.size()); }
+  std::uint64_t driver_ns(std::uint32_t source) const { return sources_[source].flow->driver_ns; }
+
   // Tasks of a class under way.
   std::uint32_t pending(unsigned task_class) const { return pending_[task_class]; }
   // Nothing is under way and nothing will come.
@@ -56,6 +64,7 @@ class driver {
     std::uint64_t next_due_ns = 0, phase_ends_ns = 0, left = 0;
     bool bursting = false, runs = false;
     std::deque<std::uint64_t> waiting;  // serial: due times
+    std::deque<std::uint64_t> undriven;  // due times that the driver thread has not come to
     std::size_t next_listed = 0;
   };
   struct instance {
@@ -73,6 +82,7 @@ class driver {
   double open_gap(source& s, std::uint64_t now);
   void push(std::uint64_t at, std::uint32_t code);
   void arrive(std::uint32_t source, std::uint64_t now, task_sink& sink);
+  void come(std::uint32_t source, std::uint64_t due, std::uint64_t now, task_sink& sink);
   void begin(std::uint32_t source, std::uint64_t due, std::uint64_t now, task_sink& sink);
   void enter_stage(std::uint32_t instance, std::uint64_t now, task_sink& sink);
   void run_stage(std::uint32_t instance, std::uint64_t now, task_sink& sink);

@@ -67,6 +67,7 @@ struct flow_spec {
   std::string name;
   arrival_spec arrivals;
   std::vector<stage_spec> stages;
+  std::uint64_t driver_ns = 0;  // a thread submits, which needs so much work for it; 0: submitting costs nothing
   bool serial = false;     // an instance waits for the one before it
   unsigned most_waiting = 16;  // serial: more instances are dropped
   double per_cpus = 0;     // one copy per so many CPUs; 0: one copy

@@ -110,6 +110,8 @@ flow_spec read_flow(toml_reader& in, const workload& w) {
   flow_spec f;
   f.name = in.text("name", "");
   f.arrivals = read_arrivals(in.table("arrivals"));
+  f.driver_ns = static_cast<std::uint64_t>(in.number("driver_us", 0, 0, 1e6) * 1e3);
+  if (f.driver_ns != 0 && f.arrivals.how == arrival_spec::kind::closed) in.fail("driver_us", "an open flow: a closed one is submitted by what ended");
   f.serial = in.flag("serial", false);
   f.most_waiting = static_cast<unsigned>(in.number("most_waiting", 16, 0, 1e6));
   f.per_cpus = in.number("per_cpus", 0, 0, 1e4);

@@ -148,7 +148,7 @@ TEST_CASE("other files, other schemas, weights that are no numbers: each its own
 	CHECK(fault_of(dir.file("negative")) == checkpoint_fault::not_finite);
 
 	std::string other = bytes_of(dir.file("c"));
-	other[8] = 2; // schema
+	other[8] = 99; // schema
 	write_bytes(dir.file("schema"), other);
 	CHECK(fault_of(dir.file("schema")) == checkpoint_fault::schema);
 
