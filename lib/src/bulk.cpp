@@ -41,7 +41,7 @@ void pool_core::submit_bulk(task* first, task* last, std::size_t count, const cl
       w->tags.submitted(e.local, e.weight);
       w->keep(t);
     }
-    light_barrier();
+    light_barrier(*w, e.priority);
     wake_for(count, e);
     return;
   }

@@ -123,7 +123,7 @@ inline void pool_core::place_here(worker& w, task* t, const class_entry& e) {
 
 inline void pool_core::keep_and_wake(worker& w, task* t, const class_entry& e) {
   w.keep(t);         // (1)
-  light_barrier();
+  light_barrier(w, e.priority);
   if (may_wake() || e.priority >= k_first_urgent) [[unlikely]]
     wake_for_own(w, e);  // (2)
 }
@@ -328,10 +328,22 @@ task* pool_core::take_for_outside() noexcept {
 // --- idle workers ----------------------------------------------------------
 
 void pool_core::heavy_barrier() noexcept {
-  if (have_membarrier_)
-    membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
-  else
-    barrier_word_.fetch_add(1, std::memory_order_seq_cst);
+  if (fences_.load(std::memory_order_seq_cst)) {
+    full_barrier();
+    return;
+  }
+  fences_.store(true, std::memory_order_seq_cst);
+  membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+}
+
+void pool_core::stop_fences(worker& w) noexcept {
+  w.nr_fenced_pushes_ = 0;
+  if (!have_membarrier_ || !fences_.load(std::memory_order_relaxed)) return;
+  fences_.store(false, std::memory_order_seq_cst);
+  if (nr_idle_.load(std::memory_order_seq_cst) == 0) return;
+  fences_.store(true, std::memory_order_seq_cst);
+  membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+  wake_for_visible_work();
 }
 
 // The count goes up before the bit is set and down after it is cleared, so a

@@ -16,12 +16,29 @@
 // hence after (1). A searcher that finds a task while it is the last one wakes
 // another worker if more is visible, so parallelism is not lost either.
 //
-// The barrier of a worker that pushes to its own deque costs nothing there: the
-// idle side pays for both by membarrier(PRIVATE_EXPEDITED), which puts a full
-// barrier on every running thread of the process between (3) and (4). Where the
-// kernel has none, both sides use a read-modify-write of one word.
+// The barrier of a worker that pushes to its own deque is free while nobody
+// sleeps: fences_ says whether those who push pass one themselves. A worker that
+// falls asleep while they do not turns that on and pays for both sides, once, by
+// membarrier(PRIVATE_EXPEDITED), which puts a full barrier on every running thread
+// of the process; as it interrupts their CPUs, it must not be the price of every
+// sleep. Who has pushed k_fenced_pushes times in a row with nobody idle turns it
+// off, and if somebody is idle after that turns it on again, passes a membarrier
+// and wakes for what is visible.
+//     producer P: (1) push  (2) read fences_, fence if true  (3) read idle bits
+//     idler I:    (a) set idle bit  (b) read fences_: true: fence; false: set it,
+//                 membarrier  (c) read all queues
+// - P read true: both have a fence, (3) sees (a) or (c) sees (1).
+// - P read false and I too: I's membarrier is after (a) and before (c). (1) and (2)
+//   before it: (c) sees (1). (3) after it: (3) sees (a), or P read true.
+// - P read false, I true. Either some T turned it off after (b), hence after (a):
+//   T sees that I is idle, and after its membarrier (1) is visible to it, or (2) saw
+//   true. Or some J, falling asleep too or a T, turned it on after (2) and before
+//   (b): it passes a membarrier before it looks, so it finds (1), or (2) is later
+//   and saw true; and who finds a task wakes another if more is visible.
+// An urgent push always fences, so spares, who take nothing else, need no more than
+// a fence of their own. Without membarrier fences_ is always true.
 // A worker that finds, after (3) and after it stopped counting as a searcher, that
-// all others are idle needs no such barrier: none of them runs that could have
+// all others are idle needs no barrier: none of them runs that could have
 // pushed, and one that is woken later sees this one idle and nobody searching.
 // tests/unit/lib/wake_model_test.cpp goes through every interleaving of this, on
 // store buffers as x86 has them, and shows what each part is needed for.
@@ -126,11 +143,25 @@ class pool_core {
   void wake_for_visible_work() noexcept;
   // A full barrier against light_barrier() of every other thread.
   void heavy_barrier() noexcept;
-  void light_barrier() noexcept {
-    if (have_membarrier_) [[likely]]
-      std::atomic_signal_fence(std::memory_order_seq_cst);  // the compiler; heavy_barrier() does the rest
-    else
-      barrier_word_.fetch_add(1, std::memory_order_seq_cst);
+  // By `w`, after pushes of this priority to its own deques.
+  void light_barrier(worker& w, unsigned priority) noexcept {
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // the compiler must not read before the push
+    if (priority < k_first_urgent && !fences_.load(std::memory_order_relaxed)) [[likely]] {
+      std::atomic_signal_fence(std::memory_order_seq_cst);  // nor (3) before this; heavy_barrier() does the rest
+      return;
+    }
+    full_barrier();
+    if (nr_idle_.load(std::memory_order_relaxed) != 0)
+      w.nr_fenced_pushes_ = 0;
+    else if (++w.nr_fenced_pushes_ >= k_fenced_pushes) [[unlikely]]
+      stop_fences(w);
+  }
+  void full_barrier() noexcept {
+#ifdef __SANITIZE_THREAD__  // understands accesses, not fences
+    barrier_word_.fetch_add(1, std::memory_order_seq_cst);
+#else
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
   }
   // Anything in a queue that `w` may take?
   bool work_visible(const worker& w, unsigned lowest) const noexcept;
@@ -208,6 +239,7 @@ class pool_core {
   // A worker has put a task into its own deque: wakes somebody for the oldest.
   void place_here(worker& w, task* t, const class_entry& e);
   void wake_for_own(worker& w, const class_entry& e) noexcept;
+  void stop_fences(worker& w) noexcept;
   guest& find_guest();
   bool nothing_of(unsigned local_class) const noexcept;
   bool anything_ready(unsigned lowest) const noexcept;  // a ready bit may be a little out of date
@@ -220,8 +252,10 @@ class pool_core {
 
   std::atomic<state_kind> state_{state_kind::running};
   std::atomic<bool> drops_tasks_{false};
+  static constexpr unsigned k_fenced_pushes = 4096;
   bool have_membarrier_ = false;
-  alignas(64) std::atomic<std::uint32_t> barrier_word_{0};
+  alignas(64) std::atomic<bool> fences_{true};          // those who push to their own deques fence
+  alignas(64) std::atomic<std::uint32_t> barrier_word_{0};  // full_barrier() under thread sanitizers
   std::array<std::atomic<std::uint64_t>, TACTUS_MAX_WORKERS / 64> idle_{};  // spares too
   mutable std::atomic<std::uint32_t> quiescence_checks_{0};
   std::atomic<std::uint32_t> quiet_epoch_{0};  // futex of wait()

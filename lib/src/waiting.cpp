@@ -228,7 +228,7 @@ void pool_core::stop_threads() noexcept {
   state_.store(state_kind::stopped, std::memory_order_seq_cst);
   rest_epoch_.fetch_add(1, std::memory_order_seq_cst);
   futex_wake(rest_epoch_, INT_MAX);
-  heavy_barrier();
+  full_barrier();
   // A worker that is not idle now sees the state before it sleeps.
   while (worker* w = claim_idle(false)) hand_over(*w, nullptr, 0);
   while (worker* w = claim_idle(true)) hand_over(*w, nullptr, 0);

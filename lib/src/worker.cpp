@@ -145,7 +145,7 @@ void worker::help(const wait_condition& condition) {
         condition.announce(condition.object, nullptr);
         if (t && condition.done(condition.object)) {  // for others: we go on with our own task
           keep(t);
-          core->light_barrier();
+          core->light_barrier(*this, tactus_tag_priority(t->tag));
           if (core->may_wake()) core->wake_for_visible_work();
           break;
         }
@@ -258,7 +258,7 @@ task* worker::pop_inbox(unsigned local_class) {
   if (most == 1) core->inboxes[local_class].since_ms.store(coarse_ms(), std::memory_order_relaxed);
   if (count > 1) {
     while (--count) keep(batch[count]);  // so that the oldest comes off first
-    core->light_barrier();
+    core->light_barrier(*this, core->classes.entry(local_class).priority);
     if (core->may_wake()) core->wake_for_visible_work();
   }
   return batch[0];
@@ -400,7 +400,10 @@ task* worker::sleep_idle(const wait_condition* condition, unsigned lowest) {
   tags.park();
   core->set_idle(*this);                                                     // (3) of pool_core.h
   if (!spare) core->searching_.fetch_sub(1, std::memory_order_seq_cst);
-  if (!core->all_idle()) core->heavy_barrier();
+  if (spare && lowest >= k_first_urgent)
+    core->full_barrier();  // what it may take was pushed with a fence
+  else if (!core->all_idle())
+    core->heavy_barrier();
   if (core->has_waiters()) core->notify_if_quiescent();
   const auto state = core->state();
   const bool stay = state < pool_core::state_kind::stopped && !core->work_visible(*this, lowest) &&  // (4)

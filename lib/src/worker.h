@@ -74,6 +74,7 @@ struct alignas(64) worker {
   std::uint64_t awake_since_ = 0, nap_after_ticks_ = 0;
   std::uint64_t idle_since_ = 0, linger_ticks_ = 0;
   std::array<std::uint64_t, 2> idle_ticks_{~0ull, ~0ull};  // how long it was without a task the last two times
+  unsigned nr_fenced_pushes_ = 0;  // in a row, with nobody idle: pool_core::light_barrier()
   unsigned next_guest_ = 0;        // whose turn it is: pool_core::take()
   unsigned nr_quick_picks_ = 0;    // since the last select()
   std::atomic<std::uint64_t> nr_parked{0};

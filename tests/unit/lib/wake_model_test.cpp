@@ -259,6 +259,126 @@ struct pool_model {
   }
 };
 
+// Who passes which barrier, by fences_: a worker that pushes to its own deque without one, two that fall
+// asleep, one that turns fences_ off at any moment. All are running or searching at first.
+struct fence_options {
+  bool fences = true;               // at first
+  unsigned pushed = 2, turned_off = 1;  // how often
+  bool read_after_push = true;      // (1) before (2)
+  bool idler_membarrier = true;     // by who turns it on
+  bool turns_on_again = true;       // where somebody is idle by then
+  bool turner_membarrier = true;    // after that
+  bool turner_wakes = true;         // and at last
+};
+
+struct fence_model {
+  enum : unsigned { pushed, taken, fences, idle, searching, delivered, words = delivered + 2 };
+  enum pc : std::uint8_t {
+    push, read_fences, read_idle, read_searching, claim, deliver, next_push, running,
+    go_idle, not_searching, read_mode, turn_on, membarrier, look, asleep, unset, search, take, stop_search, chain,
+    turn_off, idle_now, on_membarrier, wake, next_turn,
+  };
+  static constexpr unsigned k_threads = 4, k_pusher = 0, k_turner = 3;  // 1 and 2 fall asleep
+  struct State {
+    explorer::tso_memory<4, words> memory;
+    std::array<std::uint8_t, 4> pc{}, back{}, claimed{}, has{}, mode{};
+    std::uint8_t left = 0, turns = 0;
+  };
+  fence_options with;
+
+  State first() const {
+    State s;
+    s.left = static_cast<std::uint8_t>(with.pushed);
+    s.turns = static_cast<std::uint8_t>(with.turned_off);
+    s.pc = {with.read_after_push ? push : read_fences, go_idle, go_idle, turn_off};
+    s.memory.word[fences] = with.fences;
+    s.memory.word[searching] = 2;
+    return s;
+  }
+  const char* wrong(const State&) const { return nullptr; }
+  const char* stuck(const State& s) const {
+    const bool sleeps = s.pc[1] == asleep || s.pc[2] == asleep;
+    return sleeps && s.memory.word[pushed] > s.memory.word[taken] ? "a task waits and a worker sleeps" : nullptr;
+  }
+  static bool visible(const State& s, unsigned t) { return s.memory.load(t, pushed) > s.memory.load(t, taken); }
+  static void go(State& s, unsigned t, unsigned to) { s.pc[t] = static_cast<std::uint8_t>(to); }
+
+  bool step(State& s, unsigned t) const {
+    auto& m = s.memory;
+    const unsigned bit = 1u << t, me = delivered + t - 1;
+    switch (s.pc[t]) {
+      // --- keep_and_wake()
+      case push:
+        m.store(t, pushed, m.load(t, pushed) + 1u);
+        if (!with.read_after_push && s.mode[t]) m.fence(t);
+        go(s, t, with.read_after_push ? read_fences : read_idle);
+        return true;
+      case read_fences:
+        s.mode[t] = m.load(t, fences);
+        if (with.read_after_push && s.mode[t]) m.fence(t);
+        go(s, t, with.read_after_push ? read_idle : push);
+        return true;
+      case read_idle: s.back[t] = next_push, go(s, t, m.load(t, idle) ? read_searching : next_push); return true;
+      case read_searching: go(s, t, m.load(t, searching) ? next_push : claim); return true;
+      case next_push:
+        s.mode[t] = 0;
+        go(s, t, --s.left == 0 ? running : with.read_after_push ? push : read_fences);
+        return true;
+      // --- claim_idle(), hand_over()
+      case claim: {
+        const unsigned bits = m.word_after_fence(t, idle);
+        s.claimed[t] = bits & 2 ? 1 : 2;
+        if (bits) m.add(t, idle, -(1 << s.claimed[t]));
+        go(s, t, bits ? +deliver : s.back[t]);
+        return true;
+      }
+      case deliver: m.exchange(t, delivered + s.claimed[t] - 1u, 1), go(s, t, s.back[t]); return true;
+      // --- sleep_idle()
+      case go_idle: m.add(t, idle, static_cast<int>(bit)), go(s, t, not_searching); return true;
+      case not_searching: m.add(t, searching, -1), go(s, t, read_mode); return true;
+      case read_mode: go(s, t, m.load(t, fences) ? look : turn_on); return true;  // stores of its own: none waits
+      case turn_on: m.exchange(t, fences, 1), go(s, t, with.idler_membarrier ? membarrier : look); return true;
+      case membarrier: m.membarrier(), go(s, t, look); return true;
+      case look: go(s, t, visible(s, t) ? unset : asleep); return true;
+      case unset:
+        if (m.word_after_fence(t, idle) & bit) m.add(t, idle, -static_cast<int>(bit)), go(s, t, search);
+        else s.mode[t] = 1, go(s, t, asleep);  // claimed: others relied on its looking
+        return true;
+      case asleep:
+        if (!m.load(t, me)) return false;
+        m.exchange(t, me, 0);
+        s.back[t] = search;
+        go(s, t, s.mode[t] ? chain : search);
+        s.mode[t] = 0;
+        return true;
+      // --- search(), stop_searching()
+      case search: m.add(t, searching, 1), go(s, t, take); return true;
+      case take:
+        s.has[t] = visible(s, t);
+        if (s.has[t]) m.add(t, taken, 1);
+        go(s, t, s.has[t] ? stop_search : go_idle);
+        return true;
+      case stop_search:
+        s.back[t] = running;
+        go(s, t, m.add(t, searching, -1) == 1 ? chain : running);
+        return true;
+      case chain: go(s, t, m.load(t, idle) && visible(s, t) ? +claim : s.back[t]); return true;
+      // --- stop_fences()
+      case turn_off: m.exchange(t, fences, 0), go(s, t, idle_now); return true;
+      case idle_now:
+        if (m.load(t, idle) == 0 || !with.turns_on_again) return go(s, t, next_turn), true;
+        m.exchange(t, fences, 1);
+        go(s, t, with.turner_membarrier ? on_membarrier : wake);
+        return true;
+      case on_membarrier: m.membarrier(), go(s, t, wake); return true;
+      case wake: s.back[t] = next_turn, go(s, t, with.turner_wakes && visible(s, t) ? claim : next_turn); return true;
+      case next_turn: go(s, t, --s.turns == 0 ? running : turn_off); return true;
+      default: return false;
+    }
+  }
+};
+
+explorer::verdict outcome(const fence_options& with) { return explorer::explore(fence_model{with}); }
 explorer::verdict outcome(const options& with) { return explorer::explore(pool_model{with}); }
 constexpr const char* k_lost = "a task waits and a worker sleeps";
 
@@ -286,4 +406,23 @@ TEST_CASE("wake-ups: each part of the protocol is needed") {
   CHECK(outcome({.submitted = 3, .short_tasks = 1, .wake_after_settling = false}).violation == k_lost);
   CHECK(outcome({.submitted = 2, .chain_after_false_alarm = false}).violation == k_lost);
   CHECK(outcome({.submitted = 2, .chain_when_claimed = false}).violation == k_lost);
+}
+
+TEST_CASE("wake-ups: whoever turns the fences of those who push on and off, no worker sleeps beside a task") {
+  for (bool fences : {false, true})
+    for (const auto& [pushed, turned_off] : {std::pair{2u, 1u}, {1u, 2u}}) {
+      const auto verdict = outcome(fence_options{.fences = fences, .pushed = pushed, .turned_off = turned_off});
+      CAPTURE(fences);
+      CAPTURE(pushed);
+      CHECK(verdict.violation == "");
+      CHECK(verdict.states > 10000);
+    }
+}
+
+TEST_CASE("wake-ups: each membarrier is needed, and each step beside it") {
+  CHECK(outcome(fence_options{.fences = false, .idler_membarrier = false}).violation == k_lost);
+  CHECK(outcome(fence_options{.turns_on_again = false}).violation == k_lost);
+  CHECK(outcome(fence_options{.turner_membarrier = false}).violation == k_lost);
+  CHECK(outcome(fence_options{.turner_wakes = false}).violation == k_lost);
+  CHECK(outcome(fence_options{.fences = false, .read_after_push = false}).violation == k_lost);
 }
