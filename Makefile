@@ -14,8 +14,10 @@ ROUNDS ?= 10
 KERNEL ?= latest
 HOST ?= 0
 NAME ?= --quick all
+STRESS_SECONDS ?= 600
+STRESS_TASKS ?= 100000000
 
-.PHONY: help setup deps-build deps-vm deps-all configure build build-demo demo check check-full oracle pretrain bench clean
+.PHONY: help setup deps-build deps-vm deps-all configure build build-demo demo check check-full oracle pretrain stress bench clean
 
 help:
 	@echo 'make demo        the whole thing, from nothing to a report: packages, kernel, build, VM, comparison'
@@ -24,6 +26,8 @@ help:
 	@echo 'make check-full  the same with every VM test on every kernel'
 	@echo 'make oracle      trains the learner on systems with exactly known optima; says which bounds it met'
 	@echo 'make pretrain    trains the model that agents start from anew (models/start.ckpt) and judges it'
+	@echo 'make stress      the pool alone for 10 minutes, and 1e8 tasks; STRESS_SECONDS=600 STRESS_TASKS=100000000;'
+	@echo '                   BUILD=build/tsan or build/asan: under the sanitizers that make check has built'
 	@echo 'make build       set-up and build only; the programs are in build/bin'
 	@echo 'make bench       the benchmark program; NAME='"'"'tag --json'"'"' and the like choose'
 	@echo 'make clean       removes build/ (what was downloaded stays in the cache folder)'
@@ -71,6 +75,10 @@ oracle: configure
 pretrain: configure
 	@cmake --build $(BUILD) -j $(JOBS) --target tactus-sim
 	@$(BUILD)/bin/tactus-sim pretrain --out models/start.ckpt --decisions 10000000 --per-world 6000 --held-out 100 --seed $(SEED)
+
+stress:
+	@[ -x $(BUILD)/tests/lib_soak ] || $(MAKE) build
+	@TACTUS_STRESS_SECONDS=$(STRESS_SECONDS) TACTUS_STRESS_TASKS=$(STRESS_TASKS) $(BUILD)/tests/lib_soak
 
 bench: build
 	@$(BUILD)/bin/tactus-bench $(NAME)

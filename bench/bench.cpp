@@ -44,12 +44,26 @@ void progress(const std::string& what) {
 }
 
 row interleave(const settings& set, std::string name, std::string unit, std::vector<arm> arms, unsigned reps) {
-  row out;
-  out.name = std::move(name);
-  out.unit = std::move(unit);
-  std::vector<std::vector<double>> samples(arms.size());
-  for (const arm& a : arms) {
-    progress(fmt::format("{}: warming up {}", out.name, a.name));
+  std::vector<arm_of_many> wrapped;
+  for (arm& a : arms)
+    wrapped.push_back({a.name, [measure = std::move(a.measure)] { return std::vector<double>{measure()}; }});
+  return std::move(interleave(set, {{std::move(name), std::move(unit), {}}}, wrapped, reps).front());
+}
+
+std::vector<row> interleave(const settings& set, const std::vector<metric>& metrics,
+                            const std::vector<arm_of_many>& arms, unsigned reps) {
+  const std::string& title = metrics.front().name;
+  std::vector<row> out;
+  for (const metric& m : metrics) {
+    row& r = out.emplace_back();
+    r.name = m.name;
+    r.unit = m.unit;
+    r.target = m.target;
+  }
+  // samples[arm][metric]
+  std::vector<std::vector<std::vector<double>>> samples(arms.size(), std::vector<std::vector<double>>(metrics.size()));
+  for (const arm_of_many& a : arms) {
+    progress(fmt::format("{}: warming up {}", title, a.name));
     a.measure();
   }
   std::mt19937_64 random(set.seed);
@@ -60,20 +74,23 @@ row interleave(const settings& set, std::string name, std::string unit, std::vec
     // Not std::shuffle: its order differs between standard libraries.
     for (std::size_t i = order.size() - 1; i > 0; --i) std::swap(order[i], order[random() % (i + 1)]);
     for (const std::size_t i : order) {
-      progress(fmt::format("{}: {} {}/{}", out.name, arms[i].name, r + 1, reps));
-      samples[i].push_back(arms[i].measure());
+      progress(fmt::format("{}: {} {}/{}", title, arms[i].name, r + 1, reps));
+      const std::vector<double> figures = arms[i].measure();
+      if (figures.size() != metrics.size()) throw std::logic_error("arm '" + arms[i].name + "' of '" + title + "': wrong number of figures");
+      for (std::size_t m = 0; m < metrics.size(); ++m) samples[i][m].push_back(figures[m]);
     }
   }
   bool ours = false;
-  for (std::size_t i = 0; i < arms.size(); ++i) {
-    if (arms[i].name == "tactus") {
-      out.tactus = std::move(samples[i]);
-      ours = true;
-    } else {
-      out.peers.emplace_back(arms[i].name, std::move(samples[i]));
+  for (std::size_t i = 0; i < arms.size(); ++i)
+    for (std::size_t m = 0; m < metrics.size(); ++m) {
+      if (arms[i].name == "tactus") {
+        out[m].tactus = std::move(samples[i][m]);
+        ours = true;
+      } else {
+        out[m].peers.emplace_back(arms[i].name, std::move(samples[i][m]));
+      }
     }
-  }
-  if (!ours) throw std::logic_error("row '" + out.name + "' has no arm 'tactus'");
+  if (!ours) throw std::logic_error("row '" + title + "' has no arm 'tactus'");
   return out;
 }
 

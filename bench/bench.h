@@ -23,6 +23,7 @@ struct settings {
   unsigned reps = 0;         // 0: the sub-benchmark's own number
   std::uint64_t seed = 1;
   double budget_s = 0;       // stop repeating after so long (never below k_least_reps); 0: no limit
+  std::string only;          // rows whose name contains this; empty: all (pool only)
   // For `kernel`, which needs a machine of its own; see its --help text in kernel_bench.cpp.
   std::string scx_simple;
   std::string agent;
@@ -31,6 +32,7 @@ struct settings {
   unsigned repetitions(unsigned usual, unsigned when_quick) const {
     return reps != 0 ? reps : quick ? when_quick : usual;
   }
+  bool wants(const std::string& row) const { return row.find(only) != std::string::npos; }
 };
 inline constexpr unsigned k_least_reps = 5;
 
@@ -57,9 +59,21 @@ struct arm {
   std::function<double()> measure;  // one repetition: sets up, measures, returns the figure
 };
 
+// An arm that gives several figures at once, and what they are: one row each.
+struct metric {
+  std::string name, unit;
+  std::optional<double> target{};
+};
+struct arm_of_many {
+  std::string name;
+  std::function<std::vector<double>()> measure;  // as many figures as there are metrics
+};
+
 // Runs all arms `reps` times, after one run of each that does not count; in each repetition in another
 // order. The arm called "tactus" must be there. Says progress on standard error.
 row interleave(const settings& set, std::string name, std::string unit, std::vector<arm> arms, unsigned reps);
+std::vector<row> interleave(const settings& set, const std::vector<metric>& metrics,
+                            const std::vector<arm_of_many>& arms, unsigned reps);
 
 // Seconds since the program started: what budget_s is held against.
 double elapsed_s();

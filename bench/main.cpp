@@ -20,6 +20,7 @@ examples:
   tactus-bench list
   tactus-bench tag
   tactus-bench pool --quick --json
+  tactus-bench pool --only fork-join
   tactus-bench decision --reps 50 --out decision.json
   bench/kernel_vm.sh                 (runs `kernel` inside a VM)
 
@@ -98,6 +99,7 @@ int main(int argc, char** argv) {
   app.add_option("--reps", cmd.set.reps, "repetitions")->check(CLI::Range(1, 100000));
   app.add_option("--seed", cmd.set.seed, "of inputs and of the order of arms")->capture_default_str();
   app.add_option("--out", cmd.out, "also write raw JSON there, with every sample");
+  app.add_option("--only", cmd.set.only, "pool: only rows whose name contains this");
   app.add_option("--scx-simple", cmd.set.scx_simple, "kernel: the program scx_simple");
   app.add_option("--agent", cmd.set.agent, "kernel: command that runs the agent (default: tactusd)");
   app.add_option("--slot", cmd.set.slot_s, "kernel: seconds measured per arm and pair (default 6, quick 3)");

@@ -3,9 +3,21 @@
 #include <omp.h>
 
 #include "contestant.h"
+#include "jobs.h"
 
 namespace tactus::bench {
 namespace {
+
+struct omp_group {
+  template <class F>
+  void run(F fn) {
+#pragma omp task firstprivate(fn)
+    fn();
+  }
+  void wait() {
+#pragma omp taskwait
+  }
+};
 
 class openmp_entry : public contestant {
  public:
@@ -20,11 +32,12 @@ class openmp_entry : public contestant {
       }
     }
   }
-  long fib(int n) override {
+  bool can_spawn_from_many() const override { return false; }  // each thread would have a team of its own
+  long fork_join(fork_job job, int n) override {
     long result = 0;
 #pragma omp parallel num_threads(threads_)
 #pragma omp single
-    result = fork(n);
+    result = run_fork_job(job, n, [] { return omp_group{}; });
     return result;
   }
   void loop(std::vector<int>& out) override {
@@ -33,19 +46,22 @@ class openmp_entry : public contestant {
 #pragma omp parallel for num_threads(threads_) schedule(static)
     for (long i = 0; i < n; ++i) data[i] = 2 * static_cast<int>(i);
   }
+  double reduce(const std::vector<double>& values) override {
+    const long n = static_cast<long>(values.size());
+    const double* const data = values.data();
+    double sum = 0;
+#pragma omp parallel for num_threads(threads_) schedule(static) reduction(+ : sum)
+    for (long i = 0; i < n; ++i) sum += data[i];
+    return sum;
+  }
+  void each(std::size_t n, const indexed_body& body) override {
+#pragma omp parallel for num_threads(threads_) schedule(dynamic)
+    for (std::size_t i = 0; i < n; ++i) body.call(body.context, i);
+  }
   bool can_post() const override { return false; }  // a parallel region ends only when its tasks have
-  void post(void (*)(void*), void*) override {}
+  void post(void (*)(void*), void*, bool) override {}
 
  private:
-  static long fork(int n) {
-    if (n < 2) return n;
-    long left = 0, right = 0;
-#pragma omp task shared(left)
-    left = fork(n - 1);
-    right = fork(n - 2);
-#pragma omp taskwait
-    return left + right;
-  }
   int threads_;
 };
 

@@ -3,6 +3,7 @@
 #include <tactus/tactus.hpp>
 
 #include "contestant.h"
+#include "jobs.h"
 
 namespace tactus::bench {
 namespace {
@@ -10,19 +11,32 @@ namespace {
 class tactus_entry : public contestant {
  public:
   explicit tactus_entry(unsigned workers)
-      : class_("bench"), pool_(options(workers)) {}
+      : class_("bench"), urgent_("urgent", {.priority = 3}), pool_(options(workers)) {}
   void spawn(unsigned n) override {
     for (unsigned i = 0; i < n; ++i) pool_.detach(class_, [] {});
     pool_.wait();
   }
-  long fib(int n) override {
-    return pool_.submit(class_, [this, n] { return fork(n); }).get();
+  long fork_join(fork_job job, int n) override {
+    return pool_.submit(class_, [=, this] { return run_fork_job(job, n, [this] { return task_group(pool_, class_); }); })
+        .get();
   }
   void loop(std::vector<int>& out) override {
-    pool_.parallel_for(std::size_t{0}, out.size(), [&](std::size_t i) { out[i] = 2 * static_cast<int>(i); }, class_);
+    pool_.parallel_for(std::size_t{0}, out.size(), [&](std::size_t i) { out[i] = 2 * static_cast<int>(i); });
   }
-  void post(void (*fn)(void*), void* argument) override {
-    pool_.detach(class_, [fn, argument] { fn(argument); });
+  double reduce(const std::vector<double>& data) override {
+    std::atomic<double> sum{0};
+    pool_.parallel_for(std::size_t{0}, data.size(), [&](std::size_t from, std::size_t to) {
+      double part = 0;
+      for (std::size_t i = from; i < to; ++i) part += data[i];
+      sum.fetch_add(part, std::memory_order_relaxed);
+    });
+    return sum;
+  }
+  void each(std::size_t n, const indexed_body& body) override {
+    pool_.parallel_for(std::size_t{0}, n, [&](std::size_t i) { body.call(body.context, i); });
+  }
+  void post(void (*fn)(void*), void* argument, bool urgent) override {
+    pool_.detach(urgent ? urgent_ : class_, [fn, argument] { fn(argument); });
   }
 
  private:
@@ -33,16 +47,7 @@ class tactus_entry : public contestant {
     out.register_with_agent = false;
     return out;
   }
-  long fork(int n) {
-    if (n < 2) return n;
-    long left = 0;
-    task_group group(pool_, class_);
-    group.run([&] { left = fork(n - 1); });
-    const long right = fork(n - 2);
-    group.wait();
-    return left + right;
-  }
-  task_class class_;
+  task_class class_, urgent_;
   pool pool_;
 };
 

@@ -32,6 +32,7 @@ unsigned class_table::find_or_add(std::string_view name, const fingerprint& id, 
   e.weight = static_cast<std::uint8_t>(options.weight);
   e.deadline_ns = static_cast<std::uint64_t>(options.deadline.count());
   e.tag = tactus_tag_make(size, e.priority, 0);
+  e.watched = watch_all_ || (e.deadline_ns && (options.missed != missed_policy::run || options.on_missed));
   of_priority_[e.priority].fetch_or(1ull << size, std::memory_order_release);
   size_.store(size + 1, std::memory_order_release);
   return size;

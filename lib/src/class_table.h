@@ -59,6 +59,9 @@ class class_table {
     return of_priority_[priority].load(std::memory_order_acquire);
   }
 
+  // Before first use: an observer sees every class.
+  void watch_all() noexcept { watch_all_ = entries_[0].watched = true; }
+  const class_options& options(unsigned local) const noexcept { return described_[local].options; }
   std::function<void()> on_new_class;  // set before first use; called unlocked
 
  private:
@@ -89,6 +92,7 @@ class class_table {
 
   std::array<class_entry, TACTUS_MAX_LOCAL_CLASSES> entries_;
   std::array<description, TACTUS_MAX_LOCAL_CLASSES> described_;
+  bool watch_all_ = false;
   std::atomic<unsigned> size_{1};
   std::array<std::atomic<std::uint64_t>, 4> of_priority_{};
   std::array<std::atomic<std::uint8_t>, k_named> by_index_;

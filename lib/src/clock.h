@@ -52,6 +52,15 @@ struct tick_clock {
   }
 };
 
+// In a loop that waits for another thread.
+inline void cpu_pause() noexcept {
+#if TACTUS_HAS_TSC
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
 // The clock kind that suits a kernel clocksource of this name.
 tactus_clock clock_for_source(std::string_view clocksource) noexcept;
 

@@ -16,12 +16,15 @@
 //    when top has passed it (push() grows the ring first).
 //  - the ring of a pushed task is published before bottom (release), so a thief
 //    that sees the new bottom sees a ring that holds the task.
+// A deque whose owner never pops (push_shared()) may be taken from in batches: its
+// only contested word is top, and the exchange on it decides.
 // Old rings are kept until the deque goes, since a thief may still read them.
 #ifndef TACTUS_SRC_DEQUE_H
 #define TACTUS_SRC_DEQUE_H
 
 #include <tactus/task.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -37,14 +40,13 @@ class deque {
 
   // Owner only. Throws std::bad_alloc when the ring must grow and cannot.
   void push(task* t) {
-    const std::int64_t bottom = bottom_.load(std::memory_order_relaxed);
-    ring* r = ring_.load(std::memory_order_relaxed);
-    if (!r || bottom - top_seen_ > r->mask) [[unlikely]] {
-      top_seen_ = top_.load(std::memory_order_acquire);
-      if (!r || bottom - top_seen_ > r->mask) r = grow(r, bottom);
-    }
-    r->cells[bottom & r->mask].store(t, std::memory_order_relaxed);
+    const std::int64_t bottom = put(t);
     bottom_.store(bottom + 1, std::memory_order_release);
+  }
+  // The same, as a full barrier: what the owner reads next is not older.
+  void push_shared(task* t) {
+    const std::int64_t bottom = put(t);
+    bottom_.store(bottom + 1, std::memory_order_seq_cst);
   }
 
   // Owner only; newest first. Null when empty.
@@ -52,13 +54,13 @@ class deque {
     std::int64_t bottom = bottom_.load(std::memory_order_relaxed);
     if (top_.load(std::memory_order_relaxed) >= bottom) return nullptr;  // top only grows
     --bottom;
-    ring* r = ring_.load(std::memory_order_relaxed);
     bottom_.store(bottom, std::memory_order_seq_cst);
     std::int64_t top = top_.load(std::memory_order_seq_cst);
-    if (top < bottom) return r->cells[bottom & r->mask].load(std::memory_order_relaxed);
+    if (top < bottom) [[likely]]
+      return cells_[bottom & mask_].load(std::memory_order_relaxed);
     task* t = nullptr;
     if (top == bottom) {  // the last one: whoever moves top has it
-      t = r->cells[bottom & r->mask].load(std::memory_order_relaxed);
+      t = cells_[bottom & mask_].load(std::memory_order_relaxed);
       if (!top_.compare_exchange_strong(top, top + 1, std::memory_order_seq_cst, std::memory_order_relaxed))
         t = nullptr;
     }
@@ -78,6 +80,20 @@ class deque {
     return t;
   }
 
+  // Any thread; the oldest, up to `most` and about half of what is there; how many.
+  // REQUIRES: the owner never pops.
+  unsigned steal_some(task** out, unsigned most) noexcept {
+    std::int64_t top = top_.load(std::memory_order_seq_cst);
+    for (;;) {
+      const std::int64_t there = bottom_.load(std::memory_order_seq_cst) - top;
+      if (there <= 0) return 0;
+      const std::int64_t n = std::min<std::int64_t>(most, (there + 1) / 2);
+      const ring* r = ring_.load(std::memory_order_acquire);
+      for (std::int64_t i = 0; i < n; ++i) out[i] = r->cells[(top + i) & r->mask].load(std::memory_order_relaxed);
+      if (top_.compare_exchange_strong(top, top + n, std::memory_order_seq_cst)) return static_cast<unsigned>(n);
+    }
+  }
+
   // Any thread; exact only for the owner when no thief is at work.
   bool empty() const noexcept {
     return top_.load(std::memory_order_seq_cst) >= bottom_.load(std::memory_order_seq_cst);
@@ -91,7 +107,18 @@ class deque {
   };
   static constexpr std::int64_t k_first_ring = 256;
 
-  ring* grow(ring* old, std::int64_t bottom) {
+  // Into the cell at bottom, which is returned.
+  std::int64_t put(task* t) {
+    const std::int64_t bottom = bottom_.load(std::memory_order_relaxed);
+    if (bottom - top_seen_ > mask_) [[unlikely]] {
+      top_seen_ = top_.load(std::memory_order_acquire);
+      if (bottom - top_seen_ > mask_) grow(bottom);
+    }
+    cells_[bottom & mask_].store(t, std::memory_order_relaxed);
+    return bottom;
+  }
+  [[gnu::noinline]] void grow(std::int64_t bottom) {
+    const ring* old = ring_.load(std::memory_order_relaxed);
     rings_.push_back(std::make_unique<ring>(old ? (old->mask + 1) * 2 : k_first_ring));
     ring* bigger = rings_.back().get();
     if (old)
@@ -99,12 +126,15 @@ class deque {
         bigger->cells[i & bigger->mask].store(old->cells[i & old->mask].load(std::memory_order_relaxed),
                                               std::memory_order_relaxed);
     ring_.store(bigger, std::memory_order_release);
-    return bigger;
+    cells_ = bigger->cells.get();
+    mask_ = bigger->mask;
   }
 
   alignas(64) std::atomic<std::int64_t> top_{0};
   alignas(64) std::atomic<std::int64_t> bottom_{0};
   std::int64_t top_seen_ = 0;  // owner: top is at least this
+  std::atomic<task*>* cells_ = nullptr;  // owner: of the ring
+  std::int64_t mask_ = -1;
   std::atomic<ring*> ring_{nullptr};
   std::vector<std::unique_ptr<ring>> rings_;  // owner
 };

@@ -35,6 +35,7 @@ pool_list& list() {
         [] {
           task_memory_after_fork();
           for (pool_core* core : list().pools) core->after_fork_in_child();
+          if (t_state.self) t_state.sleep = nullptr;  // the worker's, which this thread is no longer
           t_state.self = nullptr;
           list().lock.unlock();
         });
@@ -55,11 +56,20 @@ void forget_pool(pool_core& core) noexcept {
   std::erase(list().pools, &core);
 }
 
+void give_back_guest(const guest_ref& ref) noexcept {
+  if (!ref.place) return;
+  std::lock_guard guard(list().lock);
+  for (const pool_core* core : list().pools)
+    if (core->id == ref.pool_id) ref.place->taken.store(false, std::memory_order_release);
+}
+
 void pool_core::after_fork_in_child() noexcept {
   state_.store(state_kind::forked, std::memory_order_relaxed);
   routes.store(nullptr, std::memory_order_relaxed);
   shared_pool_page.store(nullptr, std::memory_order_relaxed);
   agent->after_fork_in_child();
+  // The timer thread is the parent's; joining it here would wait for ever.
+  if (timers_) new std::shared_ptr<timer_queue>(std::move(timers_));
   for (unsigned i = 0; i < nr_threads(); ++i) workers[i].tags.after_fork(pages.private_page(i));
 }
 

@@ -25,10 +25,12 @@ class inbox {
   inbox& operator=(const inbox&) = delete;
 
   // Any thread; never blocks.
-  void push(task_link* t) noexcept {
-    t->next.store(nullptr, std::memory_order_relaxed);
-    task_link* before = tail_.exchange(t, std::memory_order_seq_cst);
-    before->next.store(t, std::memory_order_release);
+  void push(task_link* t) noexcept { push(t, t); }
+  // A list, linked by `next` from first to last.
+  void push(task_link* first, task_link* last) noexcept {
+    last->next.store(nullptr, std::memory_order_relaxed);
+    task_link* before = tail_.exchange(last, std::memory_order_seq_cst);
+    before->next.store(first, std::memory_order_release);
   }
 
   bool try_lock() noexcept {
@@ -38,11 +40,11 @@ class inbox {
 
   // REQUIRES: the lock. Null when empty, or when the next push is half done.
   task* pop() noexcept {
-    task_link* head = head_;
+    task_link* head = head_.load(std::memory_order_relaxed);
     task_link* next = head->next.load(std::memory_order_acquire);
     if (head == &stub_) {
       if (!next) return nullptr;
-      head_ = head = next;
+      head_.store(head = next, std::memory_order_relaxed);
       next = next->next.load(std::memory_order_acquire);
     }
     if (!next) {  // head is the last, as far as can be seen: put the stub behind it
@@ -51,13 +53,14 @@ class inbox {
       next = head->next.load(std::memory_order_acquire);
       if (!next) return nullptr;
     }
-    head_ = next;
+    head_.store(next, std::memory_order_release);
     return static_cast<task*>(head);
   }
 
-  // REQUIRES: the lock. False also while a push is half done.
+  // Any thread. False also while a push is half done. Tail first: an element in
+  // front of the stub at the tail has been popped when head is at the stub.
   bool empty() const noexcept {
-    return head_ == &stub_ && tail_.load(std::memory_order_seq_cst) == &stub_;
+    return tail_.load(std::memory_order_seq_cst) == &stub_ && head_.load(std::memory_order_acquire) == &stub_;
   }
 
   // When it was last served or became non-empty; coarse ms, for aging.
@@ -65,7 +68,7 @@ class inbox {
 
  private:
   alignas(64) std::atomic<task_link*> tail_;
-  alignas(64) task_link* head_;  // under the lock
+  alignas(64) std::atomic<task_link*> head_;  // written under the lock
   std::atomic<bool> locked_{false};
   task_link stub_;
 };

@@ -21,7 +21,9 @@ namespace {
 constexpr double k_alone_below_us = 8;   // shorter loops are not worth a wake-up
 constexpr double k_part_us = 2;          // a part lasts at least about this
 constexpr std::size_t k_alone_parts = 4; // looks at the clock in a loop run alone
-constexpr std::size_t k_parts_per_thread = 8;
+constexpr std::size_t k_shares_per_thread = 3;
+constexpr double k_long_us = 2000;       // from here on a caller from outside is one thread more
+constexpr double k_spin_us = 50;         // how long the caller spins for the others' last parts
 
 struct loop_state {
   std::atomic<std::size_t> next{0};
@@ -29,7 +31,8 @@ struct loop_state {
   std::atomic<std::uint32_t> references{1};
   std::atomic<int> error_state{0};        // as in join_counter
   std::size_t count;
-  std::size_t part;
+  std::size_t least;   // iterations of a part
+  std::size_t shares;  // a part is this share of what is left
   loop_body body;
   parker* caller;
   std::exception_ptr error{};
@@ -51,14 +54,16 @@ struct loop_state {
     const std::size_t before = completed.fetch_add(n, std::memory_order_seq_cst);
     if ((before & k_sleeping) && (before & ~k_sleeping) + n == count) caller->unpark();
   }
-  // Takes parts until none is left; returns how many iterations it ran. The
+  // Takes parts until none is left; returns how many iterations it ran. Parts
+  // get smaller towards the end, so that all end at about the same time. The
   // caller's body is touched only with a part in hand, hence before the loop ends.
   std::size_t work() noexcept {
     std::size_t mine = 0;
+    std::size_t from = next.load(std::memory_order_relaxed);
     for (;;) {
-      const std::size_t from = next.fetch_add(part, std::memory_order_relaxed);
       if (from >= count) return mine;
-      const std::size_t to = std::min(count, from + part);
+      const std::size_t to = from + std::min(count - from, std::max(least, (count - from) / shares));
+      if (!next.compare_exchange_weak(from, to, std::memory_order_relaxed)) continue;
       std::size_t finished = to - from;
       try {
         body.body(body.context, from, to);
@@ -74,6 +79,7 @@ struct loop_state {
       }
       mine += to - from;
       complete(finished);
+      from = next.load(std::memory_order_relaxed);
     }
   }
   void release() noexcept {
@@ -96,7 +102,7 @@ void learn_cost(const class_entry& e, std::uint64_t ticks, std::size_t iteration
 void run_loop(pool_core& core, const class_entry& e, std::size_t count, const loop_body& body) {
   const std::uint64_t cost = e.loop_cost.load(std::memory_order_relaxed);
   const double ticks_per_us = core.clock.ticks_per_us;
-  const bool alone_by_need = core.nr_workers == 1 || count == 1 || core.state() == pool_core::state_kind::forked;
+  const bool alone_by_need = core.active_workers() == 1 || count == 1 || core.state() == pool_core::state_kind::forked;
   const bool alone_by_cost =
       cost && static_cast<double>(cost) * static_cast<double>(count) < k_alone_below_us * ticks_per_us * 16;
   std::size_t done = 0;
@@ -119,18 +125,19 @@ void run_loop(pool_core& core, const class_entry& e, std::size_t count, const lo
   }
   if (core.state() >= pool_core::state_kind::stopped) throw pool_stopped();
 
-  const std::size_t threads = core.nr_workers;  // the caller is one of them
-  std::size_t part = std::max<std::size_t>(1, (count - done) / (threads * k_parts_per_thread));
-  if (cost) part = std::max(part, static_cast<std::size_t>(k_part_us * ticks_per_us * 16 / static_cast<double>(cost)));
-  const std::size_t parts = (count - done + part - 1) / part;
-  const std::size_t helpers = std::min(threads, parts) - 1;
   const bool is_worker = t_state.self && t_state.self->core == &core;
+  const double expected_us = static_cast<double>(cost) * static_cast<double>(count - done) / 16 / ticks_per_us;
+  // The caller is one of them, but that a long loop may keep all workers busy.
+  const std::size_t threads = core.active_workers() + (!is_worker && expected_us > k_long_us ? 1u : 0u);
+  const std::size_t least =
+      cost ? std::max<std::size_t>(1, static_cast<std::size_t>(k_part_us * ticks_per_us * 16 / static_cast<double>(cost))) : 1;
+  const std::size_t helpers = std::min(threads, (count - done + least - 1) / least) - 1;
 
   task* memory = allocate_task();
   memory->~task();
   auto* state = ::new (static_cast<void*>(memory)) loop_state{
-      .count = count, .part = part, .body = body,
-      .caller = t_state.self ? &t_state.self->sleep : thread_parker()};
+      .count = count, .least = least, .shares = threads * k_shares_per_thread, .body = body,
+      .caller = thread_parker()};
   state->next.store(done, std::memory_order_relaxed);
   state->completed.store(done, std::memory_order_relaxed);
   struct releaser {
@@ -156,11 +163,9 @@ void run_loop(pool_core& core, const class_entry& e, std::size_t count, const lo
   const std::size_t mine = state->work();
   learn_cost(e, core.clock.read() - start, mine);
   if (!loop_state::done(state)) {
-    for (int spin = 0; spin < 200 && !loop_state::done(state); ++spin) {
-#if TACTUS_HAS_TSC
-      _mm_pause();
-#endif
-    }
+    const std::uint64_t from = core.clock.read();
+    while (!loop_state::done(state) && static_cast<double>(core.clock.read() - from) < k_spin_us * ticks_per_us)
+      cpu_pause();
     if (!loop_state::done(state)) {
       const wait_condition condition{&loop_state::done, &loop_state::announce, state, e.priority, false};
       if (is_worker)

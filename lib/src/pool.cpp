@@ -11,12 +11,19 @@ namespace tactus {
 pool::pool(const pool_options& options) : core_(new detail::pool_core(options)) {}
 pool::~pool() { delete core_; }
 void pool::wait() { core_->wait(); }
-void pool::shutdown(stop_mode mode) { core_->shutdown(mode); }
-unsigned pool::workers() const noexcept { return core_->nr_workers; }
+void pool::shutdown(stop_mode mode) {
+  if (mode == stop_mode::cancel && !core_->called_from_task()) stop_.request_stop();
+  core_->shutdown(mode);
+}
+unsigned pool::resize(unsigned workers) { return core_->resize(workers); }
+unsigned pool::workers() const noexcept { return core_->active_workers(); }
+unsigned pool::max_workers() const noexcept { return core_->nr_workers; }
 unsigned pool::spares() const noexcept { return core_->nr_spares; }
 const std::string& pool::name() const noexcept { return core_->options.name; }
 bool pool::registered() const noexcept { return core_->agent->registered(); }
 registration_status pool::registration() const { return core_->agent->status(); }
+
+bool detail::called_from_task_of(const pool_core& core) noexcept { return core.called_from_task(); }
 
 pool_stats pool::stats() const {
   pool_stats out;
@@ -44,7 +51,7 @@ pool_stats pool::stats() const {
     };
     for (unsigned i = 0; i < core_->nr_threads(); ++i)
       add(core_->workers[i].tags.counters(c), [](const auto& counter) -> const auto& { return counter; });
-    for (const auto& shard : core_->external) add(shard, [c](const auto& counters) -> const auto& { return counters[c]; });
+    for (const auto& shard : core_->guests) add(shard, [c](const auto& counters) -> const auto& { return counters[c]; });
     s.run_time = std::chrono::nanoseconds(static_cast<std::int64_t>(
         static_cast<double>(run_units) * (1u << TACTUS_RUN_UNIT_TICKS_LOG2) * 1000.0 / clock.ticks_per_us));
   }

@@ -3,9 +3,10 @@
 // Submitting, waking and finishing: see the argument in pool_core.h.
 #include "pool_core.h"
 
-#include "affinity.h"
-#include "join.h"
 #include "registration.h"
+#include "thread_state.h"
+
+#include <tactus/task_group.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -27,12 +28,25 @@ bool register_membarrier() noexcept {
 
 }  // namespace
 
-pool_core::pool_core(const pool_options& given) : options(given) {
+namespace {
+std::atomic<std::uint64_t> next_pool_id{1};
+}
+
+pool_core::pool_core(const pool_options& given)
+    : options(given), id(next_pool_id.fetch_add(1, std::memory_order_relaxed)) {
+  guests[k_guests].shared = true;
   options.name.resize(std::min<std::size_t>(options.name.size(), 31));
-  nr_workers = std::clamp(options.workers ? options.workers : allowed_cpus(), 1u, TACTUS_MAX_WORKERS - 64u);
+  constexpr unsigned k_most = TACTUS_MAX_WORKERS - 64u;
+  const unsigned active =
+      std::clamp(options.workers ? options.workers : workers_for(read_cpu_budget(), options.rounding), 1u, k_most);
+  nr_workers = std::clamp(options.max_workers, active, k_most);
+  active_workers_.store(active, std::memory_order_relaxed);
   nr_spares = static_cast<unsigned>(
-      std::clamp(options.spares < 0 ? static_cast<int>(std::min(nr_workers, 4u)) : options.spares, 0, 64));
+      std::clamp(options.spares < 0 ? static_cast<int>(std::min(active, 4u)) : options.spares, 0, 64));
   clock = process_clock();
+  if (options.look_around.count() > 0)
+    look_around_ticks = static_cast<std::uint64_t>(static_cast<double>(options.look_around.count()) * clock.ticks_per_us);
+  if (options.observer) classes.watch_all();
   have_membarrier_ = register_membarrier();
   pages.init(nr_threads());
   workers = std::make_unique<worker[]>(nr_threads());
@@ -41,6 +55,7 @@ pool_core::pool_core(const pool_options& given) : options(given) {
     w.core = this;
     w.index = i;
     w.spare = i >= nr_workers;
+    w.rests.store(i >= active && i < nr_workers, std::memory_order_relaxed);
     w.random = i * 2654435761u + 1;
     w.tags.init(pages.private_page(i), clock);
   }
@@ -91,15 +106,26 @@ void pool_core::stamp_deadline(task* t, const class_entry& e) const noexcept {
 
 inline void pool_core::submit_from_worker(worker& w, task* t, const class_entry& e) {
   w.tags.submitted(e.local, e.weight);
+  place_here(w, t, e);
+}
+
+void pool_core::place_from_worker(worker& w, task* t, const class_entry& e) { place_here(w, t, e); }
+
+inline void pool_core::place_here(worker& w, task* t, const class_entry& e) {
   // Tasks of the running task's own priority stay here, newest first (depth
   // first, so that a recursion stays small); others go where all can see them.
   if (e.priority != tactus_tag_priority(w.tags.tag())) {
     place_shared(t, e);
     return;
   }
+  keep_and_wake(w, t, e);
+}
+
+inline void pool_core::keep_and_wake(worker& w, task* t, const class_entry& e) {
   w.keep(t);         // (1)
-  light_barrier();
-  if (may_wake() || e.priority >= k_first_urgent) wake_for_own(w, e);  // (2)
+  light_barrier(w, e.priority);
+  if (may_wake() || e.priority >= k_first_urgent) [[unlikely]]
+    wake_for_own(w, e);  // (2)
 }
 
 void pool_core::wake_for_own(worker& w, const class_entry& e) noexcept {
@@ -110,19 +136,27 @@ void pool_core::wake_for_own(worker& w, const class_entry& e) noexcept {
 }
 
 void enqueue(pool_core& core, task* t, const class_entry& e) {
-  t->weight = e.weight;
-  if (e.deadline_ns) [[unlikely]] {
-    core.stamp_deadline(t, e);
-  } else {
-    t->tag = e.tag;
-    t->deadline_ticks = 0;
-  }
+  core.stamp(t, e);
   if (t->kind == task_kind::grouped) t->join->task_started(e.priority);
   worker* w = t_state.self;
   if (w && w->core == &core) [[likely]]
     core.submit_from_worker(*w, t, e);
   else
     core.submit_from_outside(t, e);
+}
+
+// A tag equal to the running task's means: same class, no deadline, so what
+// enqueue() would find out is known, but that somebody looks on.
+void fork(pool_core& core, task* t, const class_entry& e) {
+  worker* w = t_state.self;
+  if (!w || w->core != &core || w->tags.tag() != e.tag || e.watched) [[unlikely]]
+    return enqueue(core, t, e);
+  t->weight = e.weight;
+  t->tag = e.tag;
+  t->deadline_ticks = 0;
+  t->join->task_started(e.priority);
+  w->tags.submitted(e.local, e.weight);
+  core.keep_and_wake(*w, t, e);
 }
 
 const class_entry& bind_class(pool_core& core, const task_class& cls) { return core.classes.named(cls); }
@@ -147,13 +181,13 @@ void pool_core::submit_from_outside(task* t, const class_entry& e) {
       throw pool_stopped();
     }
   }
-  count_external_submit(e);
+  count_external_submit(my_guest(), e);
   if (now == state_kind::forked) [[unlikely]] {
     execute_outside(t);
     return;
   }
   place_shared(t, e);
-  if (state() == state_kind::stopped) [[unlikely]]  // stopped meanwhile: nobody else would run it
+  if (state_.load(std::memory_order_seq_cst) == state_kind::stopped) [[unlikely]]  // stopped meanwhile: nobody else would run it
     run_leftovers();
 }
 
@@ -177,7 +211,7 @@ void pool_core::place_shared(task* t, const class_entry& e) noexcept {
     return;
   }
   const std::uint64_t tag = t->tag;
-  push_inbox(t, e.local);                                               // (1), and the barrier: its exchange
+  push_shared(t, e.local);                                              // (1), and the barrier: its exchange
   if (worker* w = claim_for(e.priority)) hand_over(*w, nullptr, tag);   // (2)
 }
 
@@ -190,35 +224,100 @@ bool pool_core::wants_spare(unsigned priority) const noexcept {
   return false;
 }
 
-void pool_core::push_inbox(task* t, unsigned local_class) noexcept {
-  inbox& to = inboxes[local_class];
-  to.push(t);
-  // settle_ready() clears the bit, then looks at the tail; this looks at the bit
-  // after moving the tail: one of the two sees the other.
+// settle_ready() clears the bit, then looks into the queues; this looks at the
+// bit after the last push, which is a full barrier: one of the two sees the other.
+void pool_core::push_shared(task* first, task* last, unsigned local_class) noexcept {
+  guest* g = t_state.self ? nullptr : &my_guest();
+  deque* queue = g ? g->queues[local_class].load(std::memory_order_relaxed) : nullptr;
+  try {
+    if (g && !g->shared && !queue) {
+      queue = new deque;
+      g->queues[local_class].store(queue, std::memory_order_release);
+    }
+    while (queue && first != last) {
+      task* next = static_cast<task*>(first->next.load(std::memory_order_relaxed));
+      queue->push(first);
+      first = next;
+    }
+    if (queue) queue->push_shared(first);
+  } catch (...) {  // no memory for a larger ring: the rest goes where it needs none
+    queue = nullptr;
+  }
+  if (!queue) inboxes[local_class].push(first, last);
   const std::uint64_t bit = 1ull << local_class;
   if (!(ready_.load(std::memory_order_seq_cst) & bit)) {
-    to.since_ms.store(coarse_ms(), std::memory_order_relaxed);
+    inboxes[local_class].since_ms.store(coarse_ms(), std::memory_order_relaxed);
     ready_.fetch_or(bit, std::memory_order_seq_cst);
   }
 }
 
+bool pool_core::nothing_of(unsigned local_class) const noexcept {
+  for (unsigned i = 0, n = nr_guests_.load(std::memory_order_seq_cst); i < n; ++i)
+    if (const deque* queue = guests[i].queues[local_class].load(std::memory_order_acquire); queue && !queue->empty())
+      return false;
+  return inboxes[local_class].empty();
+}
+
+bool pool_core::anything_ready(unsigned lowest) const noexcept {
+  for (std::uint64_t rest = ready_classes() & (lowest ? classes_from(lowest) : ~0ull); rest; rest &= rest - 1)
+    if (!nothing_of(static_cast<unsigned>(std::countr_zero(rest)))) return true;
+  return false;
+}
+
 void pool_core::settle_ready(unsigned local_class) noexcept {
-  const inbox& box = inboxes[local_class];
-  if (!box.empty()) return;
+  if (!nothing_of(local_class)) return;
   const std::uint64_t bit = 1ull << local_class;
   ready_.fetch_and(~bit, std::memory_order_seq_cst);
-  if (!box.empty()) ready_.fetch_or(bit, std::memory_order_seq_cst);
+  if (nothing_of(local_class)) return;
+  ready_.fetch_or(bit, std::memory_order_seq_cst);  // (1) again: a worker may have looked
+  const class_entry& e = classes.entry(local_class);  // in between, and be asleep now
+  if (worker* w = claim_for(e.priority)) hand_over(*w, nullptr, e.tag);
+}
+
+unsigned pool_core::take(unsigned local_class, task** out, unsigned most, unsigned& where) noexcept {
+  const unsigned n = nr_guests_.load(std::memory_order_acquire);
+  inbox& box = inboxes[local_class];
+  for (unsigned i = 0; i <= n; ++i) {
+    const unsigned at = where > n ? 0 : where;
+    where = at + 1;
+    unsigned got = 0;
+    if (at < n) {
+      deque* queue = guests[at].queues[local_class].load(std::memory_order_acquire);
+      if (queue) got = queue->steal_some(out, most);
+    } else if (!box.empty() && box.try_lock()) {
+      while (got < most && (out[got] = box.pop())) ++got;
+      box.unlock();
+    }
+    if (got) return got;
+  }
+  settle_ready(local_class);
+  return 0;
+}
+
+guest& pool_core::find_guest() {
+  thread_state& ts = t_state;
+  for (guest_ref& ref : ts.guests)
+    if (ref.pool_id == id) {
+      std::swap(ref, ts.guests[0]);
+      return *ts.guests[0].place;
+    }
+  arm_thread_end();
+  give_back_guest(ts.guests[std::size(ts.guests) - 1]);
+  std::move_backward(std::begin(ts.guests), std::end(ts.guests) - 1, std::end(ts.guests));
+  unsigned i = 0;
+  while (i < k_guests && guests[i].taken.exchange(true, std::memory_order_acq_rel)) ++i;
+  ts.guests[0] = {id, &guests[i]};
+  for (unsigned n = nr_guests_.load(); i < k_guests && n <= i && !nr_guests_.compare_exchange_weak(n, i + 1);) {
+  }
+  return guests[i];
 }
 
 task* pool_core::take_for_outside() noexcept {
   for (unsigned p = k_priorities; p-- > 0;)
     for (std::uint64_t rest = ready_classes() & classes.of_priority(p); rest; rest &= rest - 1) {
-      const unsigned c = static_cast<unsigned>(std::countr_zero(rest));
-      if (!inboxes[c].try_lock()) continue;
-      task* t = inboxes[c].pop();
-      settle_ready(c);
-      inboxes[c].unlock();
-      if (t) return t;
+      task* t = nullptr;
+      unsigned where = 0;
+      if (take(static_cast<unsigned>(std::countr_zero(rest)), &t, 1, where)) return t;
     }
   for (unsigned i = 0; i < nr_threads(); ++i)
     for (unsigned p = k_priorities; p-- > 0;)
@@ -229,10 +328,22 @@ task* pool_core::take_for_outside() noexcept {
 // --- idle workers ----------------------------------------------------------
 
 void pool_core::heavy_barrier() noexcept {
-  if (have_membarrier_)
-    membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
-  else
-    barrier_word_.fetch_add(1, std::memory_order_seq_cst);
+  if (fences_.load(std::memory_order_seq_cst)) {
+    full_barrier();
+    return;
+  }
+  fences_.store(true, std::memory_order_seq_cst);
+  membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+}
+
+void pool_core::stop_fences(worker& w) noexcept {
+  w.nr_fenced_pushes_ = 0;
+  if (!have_membarrier_ || !fences_.load(std::memory_order_relaxed)) return;
+  fences_.store(false, std::memory_order_seq_cst);
+  if (nr_idle_.load(std::memory_order_seq_cst) == 0) return;
+  fences_.store(true, std::memory_order_seq_cst);
+  membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+  wake_for_visible_work();
 }
 
 // The count goes up before the bit is set and down after it is cleared, so a
@@ -240,6 +351,10 @@ void pool_core::heavy_barrier() noexcept {
 void pool_core::set_idle(worker& w) noexcept {
   (w.spare ? nr_idle_spares_ : nr_idle_).fetch_add(1, std::memory_order_seq_cst);
   idle_[w.index / 64].fetch_or(1ull << (w.index % 64), std::memory_order_seq_cst);
+}
+
+bool pool_core::all_idle() const noexcept {
+  return nr_threads() <= 64 && idle_[0].load(std::memory_order_seq_cst) == ~0ull >> (64 - nr_threads());
 }
 
 bool pool_core::unset_idle(worker& w) noexcept {
@@ -273,7 +388,7 @@ void pool_core::hand_over(worker& w, task* t, std::uint64_t next_tag) noexcept {
 }
 
 void pool_core::wake_for_visible_work() noexcept {
-  if (ready_classes() == 0) {
+  if (!anything_ready(0)) {
     bool any = false;
     for (unsigned i = 0; i < nr_threads() && !any; ++i) any = workers[i].levels.load(std::memory_order_acquire) != 0;
     if (!any) return;
@@ -285,7 +400,7 @@ void pool_core::wake_for_visible_work() noexcept {
 }
 
 bool pool_core::work_visible(const worker&, unsigned lowest) const noexcept {
-  if (ready_classes() & (lowest ? classes_from(lowest) : ~0ull)) return true;
+  if (anything_ready(lowest)) return true;
   for (unsigned i = 0; i < nr_threads(); ++i)
     for (unsigned rest = workers[i].levels.load(std::memory_order_acquire) >> lowest << lowest; rest; rest &= rest - 1)
       if (!workers[i].deques[static_cast<unsigned>(std::countr_zero(rest))].empty()) return true;
@@ -308,11 +423,11 @@ void pool_core::finish(task* t, std::exception_ptr* error) noexcept {
     }
     case task_kind::promised: {
       if (error) store<std::exception_ptr>(*t, std::move(*error));
-      const std::uint32_t before = t->state.exchange(error ? k_failed : k_done, std::memory_order_seq_cst);
-      if (before == k_waited) t->waiter->unpark();  // t lives: we hold a reference
-      drop_reference(t);
+      end_promised(t, error != nullptr);
       break;
     }
+    case task_kind::called:  // never in a queue
+      break;
   }
 }
 
@@ -331,9 +446,9 @@ void pool_core::drop(task* t) noexcept {
   finish(t, &error);
 }
 
-void pool_core::execute_outside(task* t, unsigned waiters) noexcept {
+void pool_core::execute_outside(task* t) noexcept {
   const unsigned local = tactus_tag_class(t->tag), weight = t->weight;
-  external_shard& shard = external[t_state.shard % k_shards];
+  guest& g = my_guest();
   if (drops_tasks()) {
     drop(t);
   } else {
@@ -348,29 +463,32 @@ void pool_core::execute_outside(task* t, unsigned waiters) noexcept {
     }
     const std::uint64_t end = clock.recorded() ? clock.read() : deadline ? tick_clock::now_ns() : 0;
     t_state.helping = outer;
-    if (clock.recorded())
-      shard.run_units[local].fetch_add((end - start) >> TACTUS_RUN_UNIT_TICKS_LOG2, std::memory_order_relaxed);
-    if (deadline && end > deadline) shard.missed[local].fetch_add(1, std::memory_order_relaxed);
+    if (clock.recorded()) g.add(g.run_units[local], (end - start) >> TACTUS_RUN_UNIT_TICKS_LOG2);
+    if (deadline && end > deadline) g.add(g.missed[local], 1);
     const bool failed = error != nullptr;
-    if (failed) shard.failed[local].fetch_add(1, std::memory_order_relaxed);
+    if (failed) g.add(g.failed[local], 1);
     if (failed && t->kind == task_kind::detached) keep_error(std::move(error));
     finish(t, failed ? &error : nullptr);
   }
-  count_external_finish(local, weight);
+  count_external_finish(g, local, weight);
+}
+
+void pool_core::help_is_over(unsigned waiters) noexcept {
+  // A full barrier that thread sanitizers understand: as in quiescent().
+  quiescence_checks_.fetch_add(1, std::memory_order_seq_cst);
   if (waiters_.load(std::memory_order_seq_cst) > waiters) notify_if_quiescent();
 }
 
-void pool_core::count_external_submit(const class_entry& e) noexcept {
-  thread_parker();  // gives the thread its shard, once
-  external[t_state.shard % k_shards].submitted[e.local].fetch_add(1, std::memory_order_seq_cst);
+void pool_core::count_external_submit(guest& g, const class_entry& e, std::uint64_t count) noexcept {
+  g.add(g.submitted[e.local], count);
   if (tactus_pool_page* page = shared_pool_page.load(std::memory_order_acquire)) {
-    __atomic_fetch_add(&page->submitted[e.local], 1u, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&page->weight_submitted, static_cast<__u64>(e.weight), __ATOMIC_RELAXED);
+    __atomic_fetch_add(&page->submitted[e.local], static_cast<__u32>(count), __ATOMIC_RELAXED);
+    __atomic_fetch_add(&page->weight_submitted, static_cast<__u64>(e.weight) * count, __ATOMIC_RELAXED);
   }
 }
 
-void pool_core::count_external_finish(unsigned local, unsigned weight) noexcept {
-  external[t_state.shard % k_shards].finished[local].fetch_add(1, std::memory_order_seq_cst);
+void pool_core::count_external_finish(guest& g, unsigned local, unsigned weight) noexcept {
+  g.add(g.finished[local], 1);
   if (tactus_pool_page* page = shared_pool_page.load(std::memory_order_acquire)) {
     __atomic_fetch_add(&page->finished[local], 1u, __ATOMIC_RELAXED);
     __atomic_fetch_add(&page->weight_finished, static_cast<__u64>(weight), __ATOMIC_RELAXED);

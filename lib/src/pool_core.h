@@ -16,16 +16,39 @@
 // hence after (1). A searcher that finds a task while it is the last one wakes
 // another worker if more is visible, so parallelism is not lost either.
 //
-// The barrier of a worker that pushes to its own deque costs nothing there: the
-// idle side pays for both by membarrier(PRIVATE_EXPEDITED), which puts a full
-// barrier on every running thread of the process between (3) and (4). Where the
-// kernel has none, both sides use a read-modify-write of one word.
+// The barrier of a worker that pushes to its own deque is free while nobody
+// sleeps: fences_ says whether those who push pass one themselves. A worker that
+// falls asleep while they do not turns that on and pays for both sides, once, by
+// membarrier(PRIVATE_EXPEDITED), which puts a full barrier on every running thread
+// of the process; as it interrupts their CPUs, it must not be the price of every
+// sleep. Who has pushed k_fenced_pushes times in a row with nobody idle turns it
+// off, and if somebody is idle after that turns it on again, passes a membarrier
+// and wakes for what is visible.
+//     producer P: (1) push  (2) read fences_, fence if true  (3) read idle bits
+//     idler I:    (a) set idle bit  (b) read fences_: true: fence; false: set it,
+//                 membarrier  (c) read all queues
+// - P read true: both have a fence, (3) sees (a) or (c) sees (1).
+// - P read false and I too: I's membarrier is after (a) and before (c). (1) and (2)
+//   before it: (c) sees (1). (3) after it: (3) sees (a), or P read true.
+// - P read false, I true. Either some T turned it off after (b), hence after (a):
+//   T sees that I is idle, and after its membarrier (1) is visible to it, or (2) saw
+//   true. Or some J, falling asleep too or a T, turned it on after (2) and before
+//   (b): it passes a membarrier before it looks, so it finds (1), or (2) is later
+//   and saw true; and who finds a task wakes another if more is visible.
+// An urgent push always fences, so spares, who take nothing else, need no more than
+// a fence of their own. Without membarrier fences_ is always true.
+// A worker that finds, after (3) and after it stopped counting as a searcher, that
+// all others are idle needs no barrier: none of them runs that could have
+// pushed, and one that is woken later sees this one idle and nobody searching.
+// tests/unit/lib/wake_model_test.cpp goes through every interleaving of this, on
+// store buffers as x86 has them, and shows what each part is needed for.
 #ifndef TACTUS_SRC_POOL_CORE_H
 #define TACTUS_SRC_POOL_CORE_H
 
 #include "class_table.h"
 #include "inbox.h"
 #include "pages.h"
+#include "watch.h"
 #include "worker.h"
 
 #include <atomic>
@@ -37,15 +60,32 @@
 namespace tactus::detail {
 
 class registration;
+class timer_queue;
 
-// Counters of threads that are no workers; a few shards so that they do not
-// meet. Exact; the pool page has a copy while it is shared.
-struct alignas(64) external_shard {
+// What a thread that is no worker has in a pool: counters, and one queue per
+// class, which it alone pushes to and workers take from in batches. A thread
+// gets one at its first submission and gives it back when it ends; what is
+// queued then stays for the workers, and counters go on for the next owner.
+// Exact; the pool page has a copy of the counters while it is shared.
+struct alignas(64) guest {
+  std::array<std::atomic<deque*>, TACTUS_MAX_LOCAL_CLASSES> queues{};  // made at first use
   std::array<std::atomic<std::uint64_t>, TACTUS_MAX_LOCAL_CLASSES> submitted{};
   std::array<std::atomic<std::uint64_t>, TACTUS_MAX_LOCAL_CLASSES> finished{};
   std::array<std::atomic<std::uint64_t>, TACTUS_MAX_LOCAL_CLASSES> missed{};
   std::array<std::atomic<std::uint64_t>, TACTUS_MAX_LOCAL_CLASSES> failed{};
   std::array<std::atomic<std::uint64_t>, TACTUS_MAX_LOCAL_CLASSES> run_units{};
+  std::atomic<bool> taken{false};
+  bool shared = false;  // the one for all threads that found none free: no queues
+
+  ~guest() {
+    for (auto& q : queues) delete q.load(std::memory_order_relaxed);
+  }
+  void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
+    if (shared)
+      counter.fetch_add(n, std::memory_order_release);
+    else  // release: see pool_core::quiescent()
+      counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_release);
+  }
 };
 
 class pool_core {
@@ -55,8 +95,17 @@ class pool_core {
 
   // Producers.
   void submit_from_worker(worker& w, task* t, const class_entry& e);
+  void keep_and_wake(worker& w, task* t, const class_entry& e);  // into its own deque
   void submit_from_outside(task* t, const class_entry& e);
+  void stamp(task* t, const class_entry& e);  // what enqueue() writes into a task
   void stamp_deadline(task* t, const class_entry& e) const noexcept;
+  // In two steps, for continuations: count it, later make it visible.
+  void announce(const class_entry& e) noexcept;
+  void place_announced(task* t, const class_entry& e) noexcept;
+  void place_from_worker(worker& w, task* t, const class_entry& e);
+  bool called_from_task() const noexcept;
+  void wake_for(std::size_t count, const class_entry& e) noexcept;  // that many visible tasks
+  void submit_bulk(task* first, task* last, std::size_t count, const class_entry& e);
 
   // Waiting.
   void wait();
@@ -66,52 +115,79 @@ class pool_core {
   void notify_if_quiescent() noexcept;             // REQUIRES: waiters_ was seen non-zero
   bool has_waiters() const noexcept { return waiters_.load(std::memory_order_seq_cst) != 0; }
   void shutdown(stop_mode mode);
+  unsigned resize(unsigned nr);  // 0: as the CPU budget says
 
   // Completion of a task that has run (or was dropped); releases it.
   void finish(task* t, std::exception_ptr* error) noexcept;  // error: null = none
   void keep_error(std::exception_ptr error) noexcept;  // of a detached task; before it is counted
   void drop(task* t) noexcept;  // destroys the callable, finishes it as cancelled
-  // By a thread that is no worker. waiters: how many of waiters_ are the caller.
-  void execute_outside(task* t, unsigned waiters = 0) noexcept;
+  // By a thread that is no worker. When it has done with helping it says so:
+  // what it ran last may have been the last of all. waiters: how many of
+  // waiters_ are the caller.
+  void execute_outside(task* t) noexcept;
+  void help_is_over(unsigned waiters = 0) noexcept;
 
   // Idle workers.
   void set_idle(worker& w) noexcept;
+  bool all_idle() const noexcept;           // spares too; false also where that is not known
   bool unset_idle(worker& w) noexcept;      // false: claimed by a waker
   worker* claim_idle(bool spare) noexcept;  // null: none
   worker* claim_for(unsigned priority) noexcept;  // whom to wake for a task; null: nobody
   void hand_over(worker& w, task* t, std::uint64_t next_tag) noexcept;
   bool may_wake() const noexcept {
-    return nr_idle_.load(std::memory_order_relaxed) != 0 && searching_.load(std::memory_order_relaxed) == 0;
+    return nr_idle_.load(std::memory_order_seq_cst) != 0 && searching_.load(std::memory_order_seq_cst) == 0;
   }
+  unsigned nr_idle() const noexcept { return nr_idle_.load(std::memory_order_relaxed); }
+  void start_searching() noexcept { searching_.fetch_add(1, std::memory_order_seq_cst); }
   // Wakes one idle worker if there is one and anything is visible to do.
   void wake_for_visible_work() noexcept;
   // A full barrier against light_barrier() of every other thread.
   void heavy_barrier() noexcept;
-  void light_barrier() noexcept {
-    if (have_membarrier_) [[likely]]
-      std::atomic_signal_fence(std::memory_order_seq_cst);  // the compiler; heavy_barrier() does the rest
-    else
-      barrier_word_.fetch_add(1, std::memory_order_seq_cst);
+  // By `w`, after pushes of this priority to its own deques.
+  void light_barrier(worker& w, unsigned priority) noexcept {
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // the compiler must not read before the push
+    if (priority < k_first_urgent && !fences_.load(std::memory_order_relaxed)) [[likely]] {
+      std::atomic_signal_fence(std::memory_order_seq_cst);  // nor (3) before this; heavy_barrier() does the rest
+      return;
+    }
+    full_barrier();
+    if (nr_idle_.load(std::memory_order_relaxed) != 0)
+      w.nr_fenced_pushes_ = 0;
+    else if (++w.nr_fenced_pushes_ >= k_fenced_pushes) [[unlikely]]
+      stop_fences(w);
+  }
+  void full_barrier() noexcept {
+#ifdef __SANITIZE_THREAD__  // understands accesses, not fences
+    barrier_word_.fetch_add(1, std::memory_order_seq_cst);
+#else
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
   }
   // Anything in a queue that `w` may take?
   bool work_visible(const worker& w, unsigned lowest) const noexcept;
 
   // Shared queues.
   void place_shared(task* t, const class_entry& e) noexcept;  // hands over, or queues and wakes
-  void push_inbox(task* t, unsigned local_class) noexcept;
+  void push_shared(task* t, unsigned local_class) noexcept { push_shared(t, t, local_class); }
+  void push_shared(task* first, task* last, unsigned local_class) noexcept;  // linked by `next`
+  // Takes up to `most` tasks of a class from the queues of guests and the inbox,
+  // oldest first, from one of them, which takes turns; where: whose turn it is.
+  unsigned take(unsigned local_class, task** out, unsigned most, unsigned& where) noexcept;
   std::uint64_t ready_classes() const noexcept { return ready_.load(std::memory_order_seq_cst); }
   std::uint64_t classes_from(unsigned lowest) const noexcept {  // of priority >= lowest
     std::uint64_t all = 0;
     for (unsigned p = lowest; p < k_priorities; ++p) all |= classes.of_priority(p);
     return all;
   }
-  // REQUIRES: the inbox's lock. Clears its ready bit if it is empty.
+  // Clears a class's ready bit if there is nothing of it.
   void settle_ready(unsigned local_class) noexcept;
   task* take_for_outside() noexcept;
 
   // Configuration; constant after construction.
   pool_options options;
-  unsigned nr_workers = 0, nr_spares = 0;
+  unsigned nr_workers = 0, nr_spares = 0;  // threads; of nr_workers, the first active_workers() take tasks
+  std::uint64_t look_around_ticks = 0;     // at least so long in search(); 0: k_search_rounds
+  unsigned active_workers() const noexcept { return active_workers_.load(std::memory_order_relaxed); }
   unsigned nr_threads() const noexcept { return nr_workers + nr_spares; }
   class_table classes;
   tick_clock clock;
@@ -128,7 +204,7 @@ class pool_core {
   // shutdown(cancel): tasks that have not started are not run any more.
   bool drops_tasks() const noexcept { return drops_tasks_.load(std::memory_order_relaxed); }
 
-  alignas(64) std::atomic<std::uint64_t> ready_{0};  // bit c: inboxes[c] is not empty
+  alignas(64) std::atomic<std::uint64_t> ready_{0};  // bit c: an inbox or a guest's queue of class c may not be empty
   // Bit i: workers[i].slot was given an urgent task and may still have it. A hint: a running worker
   // looks there between two tasks, since the one that was woken may wait long for a CPU.
   std::atomic<std::uint64_t> urgent_slots_{0};
@@ -136,10 +212,22 @@ class pool_core {
   std::atomic<std::uint32_t> searching_{0};
   std::atomic<std::uint32_t> nr_idle_spares_{0};
   std::atomic<std::uint32_t> waiters_{0};
+  std::atomic<bool> napping_{false};  // worker::nap()
   std::atomic<std::uint64_t> nr_spare_wakeups_{0};
+  std::atomic<unsigned> active_workers_{0};
+  std::atomic<std::uint32_t> rest_epoch_{0};  // futex of workers that rest
 
-  static constexpr unsigned k_shards = 8;
-  std::array<external_shard, k_shards> external;
+  // Made at first use. Throws pool_stopped, std::system_error.
+  std::shared_ptr<timer_queue> timers();
+
+  static constexpr unsigned k_guests = 16;
+  const std::uint64_t id;                    // never used twice in a process
+  std::array<guest, k_guests + 1> guests;    // the last is shared
+  std::atomic<unsigned> nr_guests_{0};       // those before have been used
+  guest& my_guest() {
+    const guest_ref& latest = t_state.guests[0];
+    return latest.pool_id == id ? *latest.place : find_guest();
+  }
 
   // fork(): every pool of the process.
   void after_fork_in_child() noexcept;
@@ -149,26 +237,52 @@ class pool_core {
   // are busy, one of them with something less urgent.
   bool wants_spare(unsigned priority) const noexcept;
   // A worker has put a task into its own deque: wakes somebody for the oldest.
+  void place_here(worker& w, task* t, const class_entry& e);
   void wake_for_own(worker& w, const class_entry& e) noexcept;
-  void count_external_submit(const class_entry& e) noexcept;
-  void count_external_finish(unsigned local, unsigned weight) noexcept;
+  void stop_fences(worker& w) noexcept;
+  guest& find_guest();
+  bool nothing_of(unsigned local_class) const noexcept;
+  bool anything_ready(unsigned lowest) const noexcept;  // a ready bit may be a little out of date
+  void count_external_submit(guest& g, const class_entry& e, std::uint64_t count = 1) noexcept;
+  void count_external_finish(guest& g, unsigned local, unsigned weight) noexcept;
   void start_threads();
   void stop_threads() noexcept;
   void run_leftovers() noexcept;
   void wait_quiescent(bool help);
-  bool called_from_task() const noexcept;
 
   std::atomic<state_kind> state_{state_kind::running};
   std::atomic<bool> drops_tasks_{false};
+  static constexpr unsigned k_fenced_pushes = 4096;
   bool have_membarrier_ = false;
-  alignas(64) std::atomic<std::uint32_t> barrier_word_{0};
+  alignas(64) std::atomic<bool> fences_{true};          // those who push to their own deques fence
+  alignas(64) std::atomic<std::uint32_t> barrier_word_{0};  // full_barrier() under thread sanitizers
   std::array<std::atomic<std::uint64_t>, TACTUS_MAX_WORKERS / 64> idle_{};  // spares too
   mutable std::atomic<std::uint32_t> quiescence_checks_{0};
   std::atomic<std::uint32_t> quiet_epoch_{0};  // futex of wait()
+  void stop_timers() noexcept;
+
   std::mutex stop_lock_;
+  std::mutex resize_lock_;
+  std::mutex timers_lock_;
+  bool timers_stopped_ = false;           // under timers_lock_
+  std::shared_ptr<timer_queue> timers_;  // under timers_lock_
   std::mutex error_lock_;
   std::exception_ptr first_error_;  // of a detached task; under error_lock_
 };
+
+inline void pool_core::stamp(task* t, const class_entry& e) {
+  t->weight = e.weight;
+  if (e.deadline_ns) [[unlikely]] {
+    stamp_deadline(t, e);
+  } else {
+    t->tag = e.tag;
+    t->deadline_ticks = 0;
+  }
+  if (e.watched) [[unlikely]] watch_task(*this, *t, e);
+}
+
+// The end of a promised task: its result or exception is stored.
+void end_promised(task* t, bool failed) noexcept;
 
 // Pools alive in this process, for fork().
 void remember_pool(pool_core& core);

@@ -412,7 +412,7 @@ void registration::settle_pool_page() {
   std::uint64_t difference = 0;
   std::array<__u32, TACTUS_MAX_LOCAL_CLASSES> submitted{}, finished{};
   for (unsigned c = 0; c < core_.classes.size(); ++c) {
-    for (const external_shard& shard : core_.external) {
+    for (const guest& shard : core_.guests) {
       submitted[c] += static_cast<__u32>(shard.submitted[c].load(std::memory_order_relaxed));
       finished[c] += static_cast<__u32>(shard.finished[c].load(std::memory_order_relaxed));
     }

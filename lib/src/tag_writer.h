@@ -100,6 +100,8 @@ class tag_writer {
   // gap(), and the worker is about to sleep: everything is published, tag = 0.
   void park() noexcept;
 
+  // Tasks of the class last begun are so short that several share a read of the clock.
+  bool short_tasks() const noexcept { return read_at_ - read_count_ > 1; }
   // The tag last begun; 0 after gap().
   std::uint64_t tag() const noexcept { return tag_; }
   std::uint64_t mean_ticks(unsigned local_class) const noexcept { return classes_[local_class].mean_ticks; }

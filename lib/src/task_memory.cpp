@@ -18,8 +18,6 @@ constinit thread_local thread_state t_state;
 
 namespace {
 
-constexpr unsigned k_nr_shards = 8;
-
 struct exchange {
   std::mutex lock;
   magazine* filled = nullptr;  // with at least one node
@@ -27,7 +25,6 @@ struct exchange {
   std::vector<void*> slabs;    // only so that leak checkers see them
   std::vector<parker*> parkers;
   std::vector<parker*> all_parkers;
-  unsigned next_shard = 0;
 
   static magazine* pop(magazine*& list) noexcept {
     return list ? std::exchange(list, list->next) : nullptr;
@@ -46,15 +43,17 @@ exchange& shared() {
   return *instance;
 }
 
-// Gives a thread's nodes and parker back when it ends.
+// Gives a thread's nodes, parker and places in pools back when it ends.
 struct thread_end {
   bool armed = false;
   ~thread_end() {
+    for (guest_ref& ref : t_state.guests) give_back_guest(std::exchange(ref, guest_ref{}));
     exchange& x = shared();
     std::lock_guard guard(x.lock);
     x.put(std::exchange(t_state.loaded, &no_magazine));
     x.put(std::exchange(t_state.other, &no_magazine));
-    if (t_state.sleep) x.parkers.push_back(std::exchange(t_state.sleep, nullptr));
+    parker* sleep = std::exchange(t_state.sleep, nullptr);
+    if (sleep && !t_state.self) x.parkers.push_back(sleep);  // a worker's is its own
   }
 };
 thread_local thread_end t_end;
@@ -97,12 +96,14 @@ bool make_room_for_nodes(thread_state& ts) noexcept {
   }
   t_end.armed = true;
   exchange& x = shared();
-  magazine* room;
   {
     std::lock_guard guard(x.lock);
-    room = exchange::pop(x.empty);
+    if (magazine* room = exchange::pop(x.empty)) {
+      x.put(std::exchange(ts.other, std::exchange(ts.loaded, room)));
+      return true;
+    }
   }
-  if (!room) room = new (std::nothrow) magazine;
+  magazine* room = new (std::nothrow) magazine;
   if (!room) return false;
   magazine* full = std::exchange(ts.other, std::exchange(ts.loaded, room));
   std::lock_guard guard(x.lock);
@@ -110,8 +111,7 @@ bool make_room_for_nodes(thread_state& ts) noexcept {
   return true;
 }
 
-task* allocate_task() { return take_node(); }
-void release_task(task* t) noexcept { give_node(t); }
+void arm_thread_end() { t_end.armed = true; }
 
 void drop_reference(task* t) noexcept {
   if (t->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
@@ -119,20 +119,17 @@ void drop_reference(task* t) noexcept {
   release_task(t);
 }
 
-parker* thread_parker() {
-  if (!t_state.sleep) [[unlikely]] {
-    t_end.armed = true;
-    exchange& x = shared();
-    std::lock_guard guard(x.lock);
-    if (x.parkers.empty()) {
-      x.all_parkers.push_back(new parker);
-      x.parkers.reserve(x.all_parkers.size());
-      t_state.sleep = x.all_parkers.back();
-    } else {
-      t_state.sleep = x.parkers.back();
-      x.parkers.pop_back();
-    }
-    t_state.shard = x.next_shard++ % k_nr_shards;
+parker* make_thread_parker() {
+  t_end.armed = true;
+  exchange& x = shared();
+  std::lock_guard guard(x.lock);
+  if (x.parkers.empty()) {
+    x.all_parkers.push_back(new parker);
+    x.parkers.reserve(x.all_parkers.size());
+    t_state.sleep = x.all_parkers.back();
+  } else {
+    t_state.sleep = x.parkers.back();
+    x.parkers.pop_back();
   }
   return t_state.sleep;
 }

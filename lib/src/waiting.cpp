@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Everything that waits: futures, groups, pool::wait(), shutdown.
-#include "join.h"
 #include "pool_core.h"
 #include "registration.h"
+#include "thread_state.h"
+
+#include <tactus/task_group.hpp>
 
 #include <stdexcept>
 #include <system_error>
@@ -13,9 +15,6 @@ namespace detail {
 
 // --- joins -----------------------------------------------------------------
 
-join_counter::join_counter() noexcept
-    : owner_(&t_state), parker_(t_state.self ? &t_state.self->sleep : thread_parker()) {}
-
 void join_counter::keep(std::exception_ptr e) noexcept {
   int none = 0;
   if (!error_state_.compare_exchange_strong(none, 1, std::memory_order_relaxed)) return;
@@ -23,7 +22,7 @@ void join_counter::keep(std::exception_ptr e) noexcept {
   error_state_.store(2, std::memory_order_release);
 }
 
-void join_counter::rethrow() {
+void join_counter::rethrow_kept() {
   // Every task has ended, so a store that began is complete.
   if (error_state_.load(std::memory_order_acquire) != 2) return;
   std::exception_ptr e = std::exchange(error_, nullptr);
@@ -33,13 +32,17 @@ void join_counter::rethrow() {
 
 void join_counter::announce(parker* p) noexcept {
   if (p)
-    ended_elsewhere_.fetch_or(k_sleeping, std::memory_order_seq_cst);
+    elsewhere_.fetch_or(k_sleeping, std::memory_order_seq_cst);
   else
-    ended_elsewhere_.fetch_and(~k_sleeping, std::memory_order_seq_cst);
+    elsewhere_.fetch_and(~k_sleeping, std::memory_order_seq_cst);
 }
 
-void join_counter::wait(pool_core& core) {
-  if (done()) return;
+void join_counter::ended_elsewhere() noexcept {
+  parker* owner = parker_;  // the counter may be gone after the next line
+  if (elsewhere_.fetch_sub(k_one, std::memory_order_seq_cst) & k_sleeping) owner->unpark();
+}
+
+void join_counter::wait_for_others(pool_core& core) {
   // The usual case: what was started is on top of the caller's own deque.
   if (worker* w = t_state.self; w && w->core == &core && w->run_own(*this)) return;
   core.wait_for({[](const void* o) { return static_cast<const join_counter*>(o)->done(); },
@@ -65,7 +68,9 @@ void announce_at_task(void* object, parker* p) {
 }  // namespace
 
 void wait_for_task(task& t) {
-  const wait_condition condition{&task_done, &announce_at_task, &t, tactus_tag_priority(t.tag), false};
+  // What it depends on may be less urgent than itself.
+  const unsigned lowest = t.flags & k_depends ? 0 : tactus_tag_priority(t.tag);
+  const wait_condition condition{&task_done, &announce_at_task, &t, lowest, false};
   if (worker* w = t_state.self)
     w->core->wait_for(condition);
   else
@@ -73,7 +78,7 @@ void wait_for_task(task& t) {
 }
 
 bool wait_for_task_until(task& t, std::chrono::steady_clock::time_point until) {
-  parker* p = t_state.self ? &t_state.self->sleep : thread_parker();
+  parker* p = thread_parker();
   announce_at_task(&t, p);
   while (!task_done(&t) && p->park_until(until)) {
   }
@@ -88,7 +93,7 @@ void throw_no_state() {
 // --- the pool --------------------------------------------------------------
 
 void pool_core::sleep_until_done(const wait_condition& condition) {
-  parker* p = t_state.self ? &t_state.self->sleep : thread_parker();
+  parker* p = thread_parker();
   condition.announce(condition.object, p);
   while (!condition.done(condition.object)) p->park();
   condition.announce(condition.object, nullptr);
@@ -105,6 +110,7 @@ void pool_core::wait_for(const wait_condition& condition) {
       if (!t) break;  // what is left runs on the workers
       execute_outside(t);
     }
+    help_is_over();
   }
   if (!condition.done(condition.object)) sleep_until_done(condition);
 }
@@ -121,12 +127,12 @@ bool pool_core::quiescent() const noexcept {
   for (unsigned c = 0; c < nr_classes; ++c) {
     for (unsigned i = 0; i < nr_threads(); ++i)
       finished += workers[i].tags.counters(c).finished.load(std::memory_order_acquire);
-    for (const external_shard& shard : external) finished += shard.finished[c].load(std::memory_order_seq_cst);
+    for (unsigned i = 0; i <= k_guests; ++i) finished += guests[i].finished[c].load(std::memory_order_acquire);
   }
   for (unsigned c = 0; c < nr_classes; ++c) {
     for (unsigned i = 0; i < nr_threads(); ++i)
       submitted += workers[i].tags.counters(c).submitted.load(std::memory_order_acquire);
-    for (const external_shard& shard : external) submitted += shard.submitted[c].load(std::memory_order_seq_cst);
+    for (unsigned i = 0; i <= k_guests; ++i) submitted += guests[i].submitted[c].load(std::memory_order_acquire);
   }
   // A class added meanwhile may have tasks that were not counted.
   return finished == submitted && classes.size() == nr_classes;
@@ -146,7 +152,7 @@ void pool_core::wait_quiescent(bool help) {
     const std::uint32_t epoch = quiet_epoch_.load(std::memory_order_seq_cst);
     if (help) {
       if (task* t = take_for_outside()) {
-        execute_outside(t, 1);
+        execute_outside(t);
         continue;
       }
     }
@@ -154,6 +160,7 @@ void pool_core::wait_quiescent(bool help) {
     futex_wait(quiet_epoch_, epoch);
   }
   waiters_.fetch_sub(1, std::memory_order_seq_cst);
+  if (help) help_is_over();  // other waiters may be waiting for what this one ran
 }
 
 bool pool_core::called_from_task() const noexcept {
@@ -177,6 +184,7 @@ void pool_core::shutdown(stop_mode mode) {
   if (called_from_task())
     throw std::logic_error("pool::shutdown() called from a task of the same pool would wait for itself");
   if (state() == state_kind::forked) return;
+  stop_timers();
   std::lock_guard guard(stop_lock_);
   if (state() == state_kind::stopped) return;
   if (mode == stop_mode::cancel) drops_tasks_.store(true, std::memory_order_relaxed);
@@ -190,6 +198,7 @@ void pool_core::shutdown(stop_mode mode) {
 // What was submitted while the pool stopped. Any thread; each task goes to one.
 void pool_core::run_leftovers() noexcept {
   while (task* t = take_for_outside()) execute_outside(t);
+  help_is_over();
 }
 
 // --- threads ---------------------------------------------------------------
@@ -201,6 +210,7 @@ void pool_core::start_threads() {
       worker& self = *static_cast<worker*>(p);
       const pool_core& core = *self.core;
       t_state.self = &self;
+      t_state.sleep = &self.sleep;
       const unsigned number = self.spare ? self.index - core.nr_workers : self.index;
       std::string name = core.options.name.substr(0, 10) + (self.spare ? "/s" : "/") + std::to_string(number);
       name.resize(std::min<std::size_t>(name.size(), 15));
@@ -216,7 +226,9 @@ void pool_core::start_threads() {
 
 void pool_core::stop_threads() noexcept {
   state_.store(state_kind::stopped, std::memory_order_seq_cst);
-  heavy_barrier();
+  rest_epoch_.fetch_add(1, std::memory_order_seq_cst);
+  futex_wake(rest_epoch_, INT_MAX);
+  full_barrier();
   // A worker that is not idle now sees the state before it sleeps.
   while (worker* w = claim_idle(false)) hand_over(*w, nullptr, 0);
   while (worker* w = claim_idle(true)) hand_over(*w, nullptr, 0);

@@ -3,9 +3,10 @@
 // The worker's loop: take, run, look around, sleep; and which task comes next.
 #include "worker.h"
 
-#include "join.h"
 #include "pool_core.h"
 #include "route.h"
+
+#include <tactus/task_group.hpp>
 
 #include <bit>
 #include <sched.h>
@@ -17,22 +18,23 @@ namespace {
 // together. Short, since on a machine whose CPUs are all in use it takes them
 // from who has work; and never by sched_yield: while a worker that counts as
 // searching waits for a CPU, submitters would rely on it and wake nobody.
-constexpr int k_search_rounds = 24, k_pauses_per_round = 24, k_rounds_before_slots = 12;
+constexpr int k_quiet_rounds = 3, k_search_rounds = 22, k_pauses_per_round = 24, k_rounds_before_slots = 12;
+
+// See linger() and nap().
+constexpr unsigned k_linger_us = 200;
+constexpr int k_naps = 8;
+constexpr long k_nap_ns = 50'000;
+constexpr unsigned k_nap_after_us = 200;
 
 // Aging: every k_age_step_ms without being served count as one priority more;
 // at equal rank the truly higher priority goes first, until k_age_limit_ms.
 constexpr std::uint32_t k_age_step_ms = 25, k_age_limit_ms = 200;
 
-// Classes whose tasks are shorter than this are taken from an inbox in batches.
-constexpr unsigned k_batch_below_us = 2, k_batch = 16;
+// Of short tasks a batch is taken from a queue at once, of about so much work.
+constexpr unsigned k_batch_us = 5, k_batch = 64;
 
-inline void pause() noexcept {
-#if TACTUS_HAS_TSC
-  _mm_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
+// So many short tasks of its own deque a worker runs without comparing them with what waits elsewhere.
+constexpr unsigned k_quick_picks = 32;
 
 unsigned rank(unsigned priority, std::uint32_t waited_ms) noexcept {
   if (waited_ms >= k_age_limit_ms) return k_priorities;
@@ -42,49 +44,66 @@ unsigned rank(unsigned priority, std::uint32_t waited_ms) noexcept {
 }  // namespace
 
 void worker::run() {
+  nap_after_ticks_ = static_cast<std::uint64_t>(k_nap_after_us * core->clock.ticks_per_us);
+  linger_ticks_ = static_cast<std::uint64_t>(k_linger_us * core->clock.ticks_per_us);
+  batch_ticks_ = static_cast<std::uint64_t>(k_batch_us * core->clock.ticks_per_us);
   for (;;) {
+    if (rests.load(std::memory_order_relaxed)) [[unlikely]]
+      rest();
     task* t = next_task(lowest_to_take());
     if (!t) {
       tags.gap();
+      idle_since_ = core->clock.read();
       t = search(nullptr, lowest_to_take());
-      if (!t) t = sleep_idle(nullptr, lowest_to_take());
+      if (!t) t = linger();
+      if (!t) t = nap();
+      if (!t) {
+        t = sleep_idle(nullptr, lowest_to_take());
+        awake_since_ = core->clock.read();
+      }
       if (!t) {
         const auto state = core->state();
         if (state == pool_core::state_kind::stopped || state == pool_core::state_kind::forked) return;
         continue;
       }
+      idle_ticks_[1] = idle_ticks_[0];
+      idle_ticks_[0] = core->clock.read() - idle_since_;
     }
     execute(t);
   }
 }
 
-void worker::execute(task* t) {
-  const unsigned local_class = tactus_tag_class(t->tag), weight = t->weight;
-  if (core->drops_tasks()) [[unlikely]] {
-    core->drop(t);
-    tags.count_finished(local_class, weight);
-    return;
-  }
-  const std::uint64_t deadline = t->deadline_ticks;
+inline void worker::execute(task* t) {
+  if (core->drops_tasks()) [[unlikely]]
+    return drop(t);
   tags.begin(t->tag);
-  std::exception_ptr error;
   try {
     t->invoke(*t, task_op::run);
   } catch (...) {
-    error = std::current_exception();
+    return failed(t, std::current_exception());
   }
-  // Before the task counts as finished, so that wait() sees it.
-  const bool failed = error != nullptr;
-  if (failed && t->kind == task_kind::detached) core->keep_error(std::move(error));
-  tags.end(weight, failed ? TACTUS_RECORD_FAILED : 0, deadline);
-  if (failed || t->kind == task_kind::promised) {
-    core->finish(t, failed ? &error : nullptr);
+  // Before the task counts as finished for a join or a future, so that wait() sees it.
+  tags.end(t->weight, 0, t->deadline_ticks);
+  if (t->kind == task_kind::promised) {
+    core->finish(t, nullptr);
     return;
   }
   // the short way of pool_core::finish()
   join_counter* join = t->kind == task_kind::grouped ? t->join : nullptr;
-  give_node(t);
+  release_task(t);
   if (join) join->task_ended();
+}
+
+void worker::drop(task* t) {
+  const unsigned local_class = tactus_tag_class(t->tag), weight = t->weight;
+  core->drop(t);
+  tags.count_finished(local_class, weight);
+}
+
+void worker::failed(task* t, std::exception_ptr error) {
+  if (t->kind == task_kind::detached) core->keep_error(error);
+  tags.end(t->weight, TACTUS_RECORD_FAILED, t->deadline_ticks);
+  core->finish(t, &error);
 }
 
 bool worker::run_own(const join_counter& join) {
@@ -126,7 +145,7 @@ void worker::help(const wait_condition& condition) {
         condition.announce(condition.object, nullptr);
         if (t && condition.done(condition.object)) {  // for others: we go on with our own task
           keep(t);
-          core->light_barrier();
+          core->light_barrier(*this, tactus_tag_priority(t->tag));
           if (core->may_wake()) core->wake_for_visible_work();
           break;
         }
@@ -146,8 +165,12 @@ task* worker::next_task(unsigned lowest) {
   unsigned own = levels.load(std::memory_order_relaxed) >> lowest << lowest;
   std::uint64_t ready = core->ready_.load(std::memory_order_acquire);
   if (ready && lowest) ready &= core->classes_from(lowest);
-  if (ready) [[unlikely]]
-    return select(ready, own);
+  if (ready) {
+    // Short tasks of its own that nothing more urgent waits behind: a look at all every so often will do.
+    if (!own || !tags.short_tasks() || ++nr_quick_picks_ >= k_quick_picks ||
+        (ready & core->classes_from(static_cast<unsigned>(std::bit_width(own)))))
+      return select(ready, own);
+  }
   while (own) {
     const unsigned priority = static_cast<unsigned>(std::bit_width(own)) - 1;
     if (task* t = pop_level(priority)) return t;
@@ -169,6 +192,7 @@ task* worker::pop_level(unsigned priority) {
 // served. A class that does not suit this place (route.h) and was served lately
 // comes last of all.
 task* worker::select(std::uint64_t ready, unsigned own) {
+  nr_quick_picks_ = 0;
   if (!own && std::has_single_bit(ready)) return pop_inbox(static_cast<unsigned>(std::countr_zero(ready)));
   const std::uint32_t now = coarse_ms();
   if (now - last_mixed_ms > k_age_step_ms) deque_since_ms.fill(now);
@@ -221,31 +245,24 @@ task* worker::select(std::uint64_t ready, unsigned own) {
   return nullptr;
 }
 
+// Takes turns among the queues of the class. Of short tasks a batch, which goes
+// into the own deque; that it was served is then not noted, to save the clock.
 task* worker::pop_inbox(unsigned local_class) {
-  inbox& from = core->inboxes[local_class];
-  if (!from.try_lock()) return nullptr;
-  task* first = from.pop();
-  task* more[k_batch];
-  unsigned count = 0;
-  if (first) {
-    const std::uint64_t mean = tags.mean_ticks(local_class);
-    if (mean && mean < k_batch_below_us * clock_ticks_per_us() &&
-        core->classes.entry(local_class).priority < k_first_urgent)
-      while (count < k_batch - 1 && (more[count] = from.pop())) ++count;
-    else
-      from.since_ms.store(coarse_ms(), std::memory_order_relaxed);
-  }
-  core->settle_ready(local_class);
-  from.unlock();
-  if (count) {
-    while (count) keep(more[--count]);  // so that the oldest comes off first
-    core->light_barrier();
+  task* batch[k_batch];
+  const std::uint64_t mean = tags.mean_ticks(local_class);
+  unsigned most = 1;
+  if (mean && core->classes.entry(local_class).priority < k_first_urgent)
+    most = static_cast<unsigned>(std::clamp<std::uint64_t>(batch_ticks_ / mean, 1, k_batch));
+  unsigned count = core->take(local_class, batch, most, next_guest_);
+  if (!count) return nullptr;
+  if (most == 1) core->inboxes[local_class].since_ms.store(coarse_ms(), std::memory_order_relaxed);
+  if (count > 1) {
+    while (--count) keep(batch[count]);  // so that the oldest comes off first
+    core->light_barrier(*this, core->classes.entry(local_class).priority);
     if (core->may_wake()) core->wake_for_visible_work();
   }
-  return first;
+  return batch[0];
 }
-
-double worker::clock_ticks_per_us() const noexcept { return core->clock.ticks_per_us; }
 
 task* worker::steal(unsigned lowest, bool slots) {
   const unsigned n = core->nr_threads();
@@ -296,10 +313,20 @@ task* worker::take_urgent_slot(unsigned lowest) {
 
 task* worker::search(const wait_condition* condition, unsigned lowest) {
   if (spare) return steal(lowest, false);
-  core->searching_.fetch_add(1, std::memory_order_seq_cst);
+  // First unannounced: where tasks come and go all the time, those who submit
+  // them would pay for every change of the count.
+  for (int round = 0; round < k_quiet_rounds; ++round) {
+    for (int i = 0; i < k_pauses_per_round / 2; ++i) cpu_pause();
+    if (condition && condition->done(condition->object)) break;
+    if (task* t = next_task(lowest)) return t;
+  }
+  core->start_searching();
   // The task that ran last may have been the last of all.
   if (core->has_waiters()) core->notify_if_quiescent();
-  for (int round = 0; round < k_search_rounds; ++round) {
+  const std::uint64_t limit = core->look_around_ticks;
+  const std::uint64_t begin = limit ? core->clock.read() : 0;
+  const int rounds = core->options.look_around.count() == 0 ? 1 : k_search_rounds;
+  for (int round = 0; round < rounds || (limit && core->clock.read() - begin < limit); ++round) {
     if (condition && condition->done(condition->object)) return nullptr;
     task* t = next_task(lowest);
     if (!t) t = steal(lowest, round >= k_rounds_before_slots);
@@ -307,9 +334,60 @@ task* worker::search(const wait_condition* condition, unsigned lowest) {
       stop_searching();
       return t;
     }
-    for (int i = 0; i < k_pauses_per_round; ++i) pause();
+    for (int i = 0; i < k_pauses_per_round; ++i) cpu_pause();
   }
   return nullptr;
+}
+
+// After search() has found nothing: where the last two waits were short, the next
+// may be as well, and to be found awake saves a wake-up. Only the last worker
+// that is awake does so, and for 0.3 ms at most.
+task* worker::linger() {
+  if (spare || core->nr_idle() + 1 < core->active_workers()) return nullptr;
+  const std::uint64_t longest = std::max(idle_ticks_[0], idle_ticks_[1]);
+  if (longest > linger_ticks_) return nullptr;
+  const std::uint64_t limit = longest + longest / 4 + linger_ticks_ / 4;
+  while (core->clock.read() - idle_since_ < limit) {
+    for (int i = 0; i < k_pauses_per_round / 2; ++i) cpu_pause();
+    task* t = next_task(0);
+    if (!t) t = steal(0, true);
+    if (t) {
+      stop_searching();
+      return t;
+    }
+    if (core->state() >= pool_core::state_kind::stopped) break;
+  }
+  return nullptr;
+}
+
+// After search() has found nothing. A worker that has hardly been awake, since
+// others keep up with what comes, would be woken for the next task and find
+// nothing again; so it looks again a few times before it can be woken, in short
+// sleeps by the clock. Only while another worker is awake, and one at a time: so
+// the delay of a task that all others are too busy for is one such sleep.
+task* worker::nap() {
+  if (spare || core->active_workers() < 2) return nullptr;
+  if (core->clock.read() - awake_since_ > nap_after_ticks_) return nullptr;
+  if (core->napping_.exchange(true, std::memory_order_relaxed)) return nullptr;
+  task* t = nullptr;
+  bool searching = true;
+  for (int i = 0; i < k_naps && !t; ++i) {
+    // The other may fall asleep while this one naps: then it is the one to wake.
+    if (core->nr_idle() + 1 >= core->active_workers() || core->state() >= pool_core::state_kind::stopped) break;
+    if (searching) {
+      stop_searching();
+      searching = false;
+      tags.park();
+    }
+    const timespec length{0, k_nap_ns};
+    nanosleep(&length, nullptr);
+    t = next_task(0);
+    if (!t) t = steal(0, true);
+  }
+  core->napping_.store(false, std::memory_order_relaxed);
+  if (!searching && !t) core->start_searching();
+  awake_since_ = core->clock.read();
+  return t;
 }
 
 void worker::stop_searching() noexcept {
@@ -322,7 +400,10 @@ task* worker::sleep_idle(const wait_condition* condition, unsigned lowest) {
   tags.park();
   core->set_idle(*this);                                                     // (3) of pool_core.h
   if (!spare) core->searching_.fetch_sub(1, std::memory_order_seq_cst);
-  core->heavy_barrier();
+  if (spare && lowest >= k_first_urgent)
+    core->full_barrier();  // what it may take was pushed with a fence
+  else if (!core->all_idle())
+    core->heavy_barrier();
   if (core->has_waiters()) core->notify_if_quiescent();
   const auto state = core->state();
   const bool stay = state < pool_core::state_kind::stopped && !core->work_visible(*this, lowest) &&  // (4)
@@ -336,15 +417,26 @@ task* worker::sleep_idle(const wait_condition* condition, unsigned lowest) {
     if (core->unset_idle(*this)) {
       // Something is visible that cannot be had again and again: somebody lost
       // the CPU while it held a queue. Give it ours.
-      if (stay)
+      if (stay) {
         nr_false_alarms = 0;
-      else if (++nr_false_alarms > 2)
-        sched_yield();
-      return nullptr;
+        nr_false_alarms = 0;
+        return nullptr;
+      }
+      if (++nr_false_alarms > 2) sched_yield();
+      if (spare) return nullptr;
+      // Who submitted while this one counted as searching relied on it: it takes
+      // one task, and what else is visible is for the next to wake.
+      core->start_searching();
+      task* t = condition && condition->done(condition->object) ? nullptr : next_task(lowest);
+      stop_searching();
+      if (t) nr_false_alarms = 0;
+      return t;
     }
     while (!delivered.load(std::memory_order_acquire)) sleep.park();  // claimed: the waker is on its way
   }
   delivered.store(false, std::memory_order_relaxed);
+  // Claimed after all: what it saw is not what it gets, and others relied on its looking.
+  if (!stay && !spare && core->may_wake()) core->wake_for_visible_work();
   return slot.exchange(nullptr, std::memory_order_acq_rel);
 }
 

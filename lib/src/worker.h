@@ -8,6 +8,7 @@
 //   searching  found nothing; looks at the others' queues for a few us (only
 //              workers that are no spares)
 //   idle       its bit in pool_core::idle_ is set; sleeps on `sleep`
+//   resting    the pool was made smaller: sleeps on pool_core::rest_epoch_
 //   claimed    a waker cleared the bit: it now owns `slot` and next_tag, fills
 //              them, sets `delivered` and wakes the worker
 // A worker that wants to leave `idle` by itself clears its own bit; if that bit
@@ -57,6 +58,7 @@ struct alignas(64) worker {
   alignas(64) std::atomic<task*> slot{nullptr};
   std::atomic<bool> delivered{false};
   std::atomic<int> tid{0};
+  std::atomic<bool> rests{false};       // takes no tasks: the pool was made smaller; pool_core::resize()
   std::atomic<std::uint8_t> levels{0};  // bit p: deques[p] may hold tasks; set by the worker
   parker sleep;
   std::array<deque, k_priorities> deques;
@@ -68,6 +70,13 @@ struct alignas(64) worker {
   std::uint32_t last_mixed_ms = 0;
   unsigned nr_false_alarms = 0;  // times in a row that sleep_idle() did not sleep
   std::array<std::uint32_t, k_priorities> deque_since_ms{};  // last served; see select()
+  std::uint64_t batch_ticks_ = 0;  // how much work to take from a queue at once
+  std::uint64_t awake_since_ = 0, nap_after_ticks_ = 0;
+  std::uint64_t idle_since_ = 0, linger_ticks_ = 0;
+  std::array<std::uint64_t, 2> idle_ticks_{~0ull, ~0ull};  // how long it was without a task the last two times
+  unsigned nr_fenced_pushes_ = 0;  // in a row, with nobody idle: pool_core::light_barrier()
+  unsigned next_guest_ = 0;        // whose turn it is: pool_core::take()
+  unsigned nr_quick_picks_ = 0;    // since the last select()
   std::atomic<std::uint64_t> nr_parked{0};
   std::atomic<std::uint64_t> nr_stolen{0};
 
@@ -97,6 +106,8 @@ struct alignas(64) worker {
  private:
   // An urgent task left for a worker that has not started yet, if it suits this place. Null: none.
   task* take_urgent_slot(unsigned lowest);
+  void drop(task* t);                              // instead of running it
+  void failed(task* t, std::exception_ptr error);  // it ended by an exception
   // A task of another worker's deques or slot.
   task* steal(unsigned lowest, bool slots);
   task* steal_slot(worker& victim, unsigned lowest);
@@ -105,13 +116,18 @@ struct alignas(64) worker {
   // a spare): sleep_idle() or stop_searching() must follow.
   task* search(const wait_condition* condition, unsigned lowest);
   void stop_searching() noexcept;
+  // Looks around for longer than search(); null: nothing came, or it need not.
+  task* linger();
+  // Short sleeps before the long one; null: nothing came, and the worker counts as searching.
+  task* nap();
+  // Sleeps until it is to take tasks again, or the pool stops.
+  void rest() noexcept;
   // Sleeps until a task is handed over (returned), or woken without one, or
   // `condition` (may be null) is done, or the pool stops.
   task* sleep_idle(const wait_condition* condition, unsigned lowest);
   task* select(std::uint64_t ready, unsigned own_levels);
   task* pop_level(unsigned priority);
   task* pop_inbox(unsigned local_class);
-  double clock_ticks_per_us() const noexcept;
   unsigned lowest_to_take() const noexcept { return spare ? k_first_urgent : 0; }
   static void bump(std::atomic<std::uint64_t>& counter) noexcept {
     counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);

@@ -3,35 +3,60 @@
 // future<T>: the result of pool.submit(). Light: the state is the task node
 // itself, nothing more is allocated.
 //
-// Relies on task.hpp. Does not chain yet (then, when_all come later) and is not
-// shared: one thread waits for it.
+// It chains (then() here; when_all and when_any in chain.hpp) and is not shared:
+// one thread waits for it, or one continuation.
 #ifndef TACTUS_FUTURE_HPP
 #define TACTUS_FUTURE_HPP
 
+#include "errors.hpp"
+#include "submission.hpp"
 #include "task.hpp"
 
 #include <chrono>
-#include <stdexcept>
 
 namespace tactus {
 
-// What get() throws for a task that a shutdown(cancel) removed from the queue.
-class cancelled : public std::runtime_error {
- public:
-  cancelled() : std::runtime_error("task cancelled: the pool was shut down before it started") {}
-};
+template <class T>
+class future;
 
 namespace detail {
 // Returns when the task has ended. A worker runs other tasks meanwhile; any
 // other thread sleeps.
-void wait_for_task(task& t);
-bool wait_for_task_until(task& t, std::chrono::steady_clock::time_point until);
-[[noreturn]] void throw_no_state();
+TACTUS_API void wait_for_task(task& t);
+TACTUS_API bool wait_for_task_until(task& t, std::chrono::steady_clock::time_point until);
+[[noreturn]] TACTUS_API void throw_no_state();
+
+// What F makes of the result of a future<T>: called with the value, or else with
+// the ready future itself (to see exceptions too).
+template <class F, class T>
+struct takes_value : std::bool_constant<std::invocable<F, T>> {};
+template <class F>
+struct takes_value<F, void> : std::bool_constant<std::invocable<F>> {};
+template <class F, class T>
+decltype(auto) continue_with(F& fn, future<T>& ready) {
+  if constexpr (!takes_value<F, T>::value) {
+    return std::invoke(std::move(fn), std::move(ready));
+  } else if constexpr (std::is_void_v<T>) {
+    ready.get();
+    return std::invoke(std::move(fn));
+  } else {
+    return std::invoke(std::move(fn), ready.get());
+  }
+}
+template <class F, class T>
+using then_result = decltype(continue_with(std::declval<std::decay_t<F>&>(), std::declval<future<T>&>()));
+
+template <class F, class T>
+concept Continuation = (takes_value<std::decay_t<F>, T>::value || std::invocable<std::decay_t<F>, future<T>>) &&
+                       std::move_constructible<std::decay_t<F>>;
+
+struct future_access;
 }  // namespace detail
 
 // Thread-safety: one thread at a time. Destroying it does not wait.
 template <class T>
 class [[nodiscard]] future {
+
  public:
   future() noexcept = default;
   explicit future(detail::task* t) noexcept : task_(t) {}  // takes over one reference
@@ -82,7 +107,19 @@ class [[nodiscard]] future {
       return std::move(*detail::stored<detail::result_storage<T>>(*task_));
   }
 
+  // When this task has ended, runs fn with its result as a task of the same pool
+  // and returns that task's future. An fn that takes the value is not called
+  // when this task failed: the exception goes on to the returned future. An fn
+  // that takes a future<T> is called in both cases, with this one, ready.
+  // Consumes this future. pool::wait() waits for the continuation too.
+  // REQUIRES: valid(); the pool is alive. Throws std::bad_alloc.
+  template <detail::Continuation<T> F>
+  future<detail::then_result<F, T>> then(const task_class& cls, F&& fn) &&;
+  template <detail::Continuation<T> F>
+  future<detail::then_result<F, T>> then(F&& fn, std::source_location where = std::source_location::current()) &&;
+
  private:
+  friend struct detail::future_access;
   void reset() noexcept {
     if (task_) detail::drop_reference(std::exchange(task_, nullptr));
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The pool: workers that take tasks from each other, one per allowed CPU, plus
-// parked spares for urgent classes.
+// The pool: workers that take tasks from each other, as many as this process may
+// use CPUs, plus parked spares for urgent classes.
 //
 //     tactus::pool pool;
 //     auto answer = pool.submit([] { return 6 * 7; });
@@ -13,116 +13,54 @@
 // listens, a thread in the background registers the pool; nothing waits for it.
 // Does not: pin threads, start threads before the first pool, or lose a task
 // that was submitted.
+//
+// Everything that takes a callable takes a task_class before it; without one the
+// call site is the class. A callable may be move-only; up to 64 bytes are kept
+// without an allocation. One that takes a std::stop_token gets one (stoppable.hpp).
 #ifndef TACTUS_POOL_HPP
 #define TACTUS_POOL_HPP
 
 #include "future.hpp"
+#include "options.hpp"
+#include "presets.hpp"
+#include "stats.hpp"
+#include "stoppable.hpp"
+#include "submission.hpp"
 #include "task.hpp"
 #include "task_class.hpp"
-
-#include <chrono>
-#include <concepts>
-#include <source_location>
-#include <string>
-#include <vector>
+#include "timer.hpp"
 
 namespace tactus {
 
-namespace detail {
-class pool_core;
-
-// What a pool knows of one of its classes; its address lives as long as the pool.
-struct class_entry {
-  std::uint64_t tag = 0;          // class, priority, valid; no deadline
-  std::uint64_t deadline_ns = 0;  // relative, 0 = none
-  std::uint8_t local = 0;
-  std::uint8_t priority = 1;
-  std::uint8_t weight = 1;
-  // Cost of one iteration of this class's loops, ticks / 16; 0 = not known yet.
-  mutable std::atomic<std::uint32_t> loop_cost{0};
-};
-
-const class_entry& bind_class(pool_core& core, const task_class& cls);
-const class_entry& bind_site(pool_core& core, const std::source_location& where, unsigned bucket);
-void enqueue(pool_core& core, task* t, const class_entry& entry);
-
-// A loop as the pool sees it: body(context, from, to) for parts of [0, count).
-struct loop_body {
-  void (*body)(void* context, std::size_t from, std::size_t to);
-  void* context;
-};
-void run_loop(pool_core& core, const class_entry& entry, std::size_t count, const loop_body& body);
-unsigned size_bucket(std::size_t count) noexcept;
-}  // namespace detail
-
-struct pool_options {
-  std::string name = "tactus";  // also the threads' name; up to 31 bytes
-  unsigned workers = 0;         // 0: one per CPU that the affinity mask allows
-  int spares = -1;              // parked workers for urgent classes; -1: min(workers, 4)
-  bool register_with_agent = true;
-  std::string agent_socket{};    // empty: $TACTUS_SOCKET, else the default of abi/registration.h
-  // May a thread that is no worker run tasks while it is in pool::wait() or
-  // task_group::wait()? (In parallel_for it always works on its own loop.)
-  bool outside_threads_help = true;
-};
-
 enum class stop_mode {
   drain,   // run what was submitted, then stop
-  cancel,  // finish what runs, drop what waits (its futures throw `cancelled`)
-};
-
-// submit() after shutdown().
-class pool_stopped : public std::logic_error {
- public:
-  pool_stopped() : std::logic_error("the pool was shut down: no task can be submitted to it any more") {}
-};
-
-struct class_stats {
-  std::string name;  // "unknown" for class 0
-  tactus::fingerprint id;
-  int priority = 1;
-  int weight = 1;
-  std::uint64_t submitted = 0;
-  std::uint64_t finished = 0;  // cancelled ones too
-  std::uint64_t missed = 0;    // ended after their deadline
-  std::uint64_t failed = 0;    // ended by an exception
-  std::chrono::nanoseconds run_time{0};  // 0 where pool_stats::clock is "none"
-};
-
-struct pool_stats {
-  std::vector<class_stats> classes;  // index = pool-local class
-  const char* clock = "none";        // "tsc", "ns" or "none": what run_time is taken with
-  std::uint64_t parked = 0;          // times a worker went to sleep
-  std::uint64_t stolen = 0;          // tasks taken from another worker's queue
-  std::uint64_t spare_wakeups = 0;
-};
-
-// How the pool stands with the agent.
-struct registration_status {
-  bool registered = false;      // its pages are shared with the kernel scheduler now
-  std::uint64_t generation = 0;
-  std::uint64_t attempts = 0;   // connections tried
-  std::string text;             // one line: "no agent at /run/tactus/agent.sock", ...
+  cancel,  // finish what runs, drop what waits (its futures throw `cancelled`), stop the pool's stop token
 };
 
 // Thread-safe, but for construction and destruction. In a child of fork() every
-// task runs inside the call that submits it.
-class pool {
+// task runs inside the call that submits it, and there are no timers.
+class TACTUS_API pool {
+  using site = std::source_location;
+  template <class F>
+  using result_of = std::invoke_result_t<
+      std::decay_t<decltype(detail::with_token(std::declval<F>(), std::declval<std::stop_source&>()))>>;
+
  public:
   // Starts the threads; throws std::system_error when they cannot be made.
   explicit pool(const pool_options& options = {});
+  explicit pool(preset which) : pool(options_for(which)) {}
   ~pool();  // shutdown(drain)
   pool(const pool&) = delete;
   pool& operator=(const pool&) = delete;
 
-  // Runs fn() on a worker; the future carries its result or exception. Without
-  // a class the call site is the class. Throws pool_stopped, std::bad_alloc.
+  // Runs fn() on a worker; the future carries its result or exception.
+  // Throws pool_stopped, std::bad_alloc.
   template <detail::Task F>
   auto submit(const task_class& cls, F&& fn) {
     return submit_to(detail::bind_class(*core_, cls), std::forward<F>(fn));
   }
   template <detail::Task F>
-  auto submit(F&& fn, std::source_location where = std::source_location::current()) {
+  auto submit(F&& fn, site where = site::current()) {
     return submit_to(detail::bind_site(*core_, where, 0), std::forward<F>(fn));
   }
 
@@ -133,9 +71,22 @@ class pool {
     detach_to(detail::bind_class(*core_, cls), std::forward<F>(fn));
   }
   template <detail::Task F>
-  void detach(F&& fn, std::source_location where = std::source_location::current()) {
+  void detach(F&& fn, site where = site::current()) {
     detach_to(detail::bind_site(*core_, where, 0), std::forward<F>(fn));
   }
+
+  // `count` tasks fn(i), i in [0, count), at the price of one look for sleeping
+  // workers per some hundred. fn is kept once and called from several threads. The
+  // future is ready when all have ended; it carries the first exception. Where the
+  // call itself throws (pool_stopped, std::bad_alloc), the first of them may have run.
+  template <class F>
+  future<void> submit_bulk(const task_class& cls, std::size_t count, F&& fn);
+  template <class F>
+  future<void> submit_bulk(std::size_t count, F&& fn, site where = site::current());
+  template <class F>
+  void detach_bulk(const task_class& cls, std::size_t count, F&& fn);
+  template <class F>
+  void detach_bulk(std::size_t count, F&& fn, site where = site::current());
 
   // fn(i) for every i in [first, last), or fn(from, to) for parts of it where
   // fn takes two; in no order, in parallel, the caller takes part. Returns when
@@ -145,10 +96,55 @@ class pool {
     loop(first, last, fn, detail::bind_class(*core_, cls));
   }
   template <std::integral I, class F>
-  void parallel_for(I first, std::type_identity_t<I> last, F&& fn,
-                    std::source_location where = std::source_location::current()) {
+  void parallel_for(I first, std::type_identity_t<I> last, F&& fn, site where = site::current()) {
     if (first < last)
       loop(first, last, fn, detail::bind_site(*core_, where, detail::size_bucket(distance(first, last))));
+  }
+
+  // Combines map(i) of every i in [first, last), in their order; `identity` for
+  // an empty range. combine(T, T) must be associative. map may take
+  // (from, to, T so_far) and return the new T, to go over a part at once.
+  // The grouping depends on the range alone: the result is the same for any
+  // number of workers, in floating point too.
+  template <std::integral I, class T, class Map, class Combine>
+  T parallel_reduce(I first, std::type_identity_t<I> last, T identity, Map&& map, Combine&& combine,
+                    const task_class& cls);
+  template <std::integral I, class T, class Map, class Combine>
+  T parallel_reduce(I first, std::type_identity_t<I> last, T identity, Map&& map, Combine&& combine,
+                    site where = site::current());
+
+  // Runs the callables, the last one in the caller, and returns when all have
+  // ended; throws the first exception. With a class: any number of them.
+  template <std::invocable A, std::invocable B>
+  void parallel_invoke(A&& a, B&& b, site where = site::current());
+  template <std::invocable A, std::invocable B, std::invocable C>
+  void parallel_invoke(A&& a, B&& b, C&& c, site where = site::current());
+  template <std::invocable A, std::invocable B, std::invocable C, std::invocable D>
+  void parallel_invoke(A&& a, B&& b, C&& c, D&& d, site where = site::current());
+  template <std::invocable... F>
+  void parallel_invoke(const task_class& cls, F&&... fns);
+
+  // As submit, once `delay` is over. A timer that is not due when the pool shuts
+  // down is cancelled: its future throws `cancelled`; wait() does not wait for it.
+  template <detail::Task F>
+  auto after(std::chrono::nanoseconds delay, const task_class& cls, F&& fn) {
+    return after_to(detail::bind_class(*core_, cls), delay, std::forward<F>(fn));
+  }
+  template <detail::Task F>
+  auto after(std::chrono::nanoseconds delay, F&& fn, site where = site::current()) {
+    return after_to(detail::bind_site(*core_, where, 0), delay, std::forward<F>(fn));
+  }
+  // A task fn() every `period` (at least 1 us), the first after one period.
+  // Calls never overlap: those that come due while one runs are left out, the
+  // phase is kept. A call that throws ends the timer, and the exception goes the
+  // way of detach(). Throws std::invalid_argument for a period that is too short.
+  template <detail::Task F>
+  timer every(std::chrono::nanoseconds period, const task_class& cls, F&& fn) {
+    return every_to(detail::bind_class(*core_, cls), period, std::forward<F>(fn));
+  }
+  template <detail::Task F>
+  timer every(std::chrono::nanoseconds period, F&& fn, site where = site::current()) {
+    return every_to(detail::bind_site(*core_, where, 0), period, std::forward<F>(fn));
   }
 
   // Returns at a moment when every task submitted so far has finished; runs
@@ -160,57 +156,78 @@ class pool {
   // REQUIRES: not called from a task of this pool (throws std::logic_error).
   void shutdown(stop_mode mode = stop_mode::drain);
 
-  unsigned workers() const noexcept;  // without spares
+  // Sets the number of workers that take tasks, at most max_workers(); 0: what
+  // the affinity mask, the cpuset and the quota say now. Returns the number. A
+  // worker that is too many finishes the task it is in. Does not wait for that.
+  unsigned resize(unsigned workers = 0);
+
+  unsigned workers() const noexcept;      // that take tasks; without spares
+  unsigned max_workers() const noexcept;  // there are threads for
   unsigned spares() const noexcept;
   const std::string& name() const noexcept;
   pool_stats stats() const;           // consistent per counter, not across counters
   bool registered() const noexcept;
   registration_status registration() const;
+  // Stopped by shutdown(stop_mode::cancel).
+  std::stop_token stop_token() const noexcept { return stop_.get_token(); }
 
   detail::pool_core& core() noexcept { return *core_; }
+  const std::stop_source& stop_source() const noexcept { return stop_; }  // detail
 
  private:
   template <class F>
+  detail::task* promise(F&& fn) {
+    detail::task* t = detail::make_promised_task(detail::with_token(std::forward<F>(fn), stop_));
+    t->home = core_;
+    return t;
+  }
+  template <class F>
   auto submit_to(const detail::class_entry& entry, F&& fn) {
-    using R = std::invoke_result_t<std::decay_t<F>>;
-    detail::task* t = detail::make_promised_task(std::forward<F>(fn));
-    future<R> result(t);
+    detail::task* t = promise(std::forward<F>(fn));
+    future<result_of<F>> result(t);
     detail::enqueue(*core_, t, entry);
     return result;
   }
   template <class F>
   void detach_to(const detail::class_entry& entry, F&& fn) {
-    detail::enqueue(*core_, detail::make_task(std::forward<F>(fn), detail::task_kind::detached), entry);
+    detail::enqueue(*core_, detail::make_task(detail::with_token_quietly(std::forward<F>(fn), stop_),
+                                              detail::task_kind::detached), entry);
   }
+  template <class F>
+  auto after_to(const detail::class_entry& entry, std::chrono::nanoseconds delay, F&& fn) {
+    std::stop_token token;
+    if constexpr (detail::is_stoppable<std::decay_t<F>>) token = fn.token;
+    detail::task* t = promise(std::forward<F>(fn));
+    future<result_of<F>> result(t);
+    detail::enqueue_at(*core_, t, entry, delay, token);
+    return result;
+  }
+  template <class F>
+  timer every_to(const detail::class_entry& entry, std::chrono::nanoseconds period, F&& fn);
+  template <class F>
+  future<void> bulk_to(const detail::class_entry& entry, std::size_t count, F&& fn, bool promised);
+  template <class I, class T, class Map, class Combine>
+  T reduce(I first, I last, T identity, Map& map, Combine& combine, const detail::class_entry& entry);
+  template <class... F>
+  void invoke_all(const detail::class_entry& entry, F&&... fns);
+  template <class I, class F>
+  void loop(I first, I last, F& fn, const detail::class_entry& entry);
+
   // Exact also where last - first does not fit I.
   template <class I>
   static std::size_t distance(I first, I last) noexcept {
     using U = std::make_unsigned_t<I>;
     return static_cast<U>(static_cast<U>(last) - static_cast<U>(first));
   }
-  template <class I, class F>
-  void loop(I first, I last, F& fn, const detail::class_entry& entry) {
-    if (!(first < last)) return;
-    struct context {
-      I first;
-      F* fn;
-    } ctx{first, &fn};
-    detail::loop_body body{[](void* p, std::size_t from, std::size_t to) {
-      auto& c = *static_cast<context*>(p);
-      using U = std::make_unsigned_t<I>;  // no overflow where the range spans the type
-      const I begin = static_cast<I>(static_cast<U>(c.first) + static_cast<U>(from));
-      const I end = static_cast<I>(static_cast<U>(c.first) + static_cast<U>(to));
-      if constexpr (std::invocable<F&, I, I>)
-        (*c.fn)(begin, end);
-      else
-        for (I i = begin; i != end; ++i) (*c.fn)(i);
-    }, &ctx};
-    detail::run_loop(*core_, entry, distance(first, last), body);
-  }
 
   detail::pool_core* core_;
+  std::stop_source stop_;
 };
 
 }  // namespace tactus
+
+#include "bulk.hpp"
+#include "chain.hpp"
+#include "parallel.hpp"
 
 #endif

@@ -10,6 +10,8 @@
 #ifndef TACTUS_TASK_HPP
 #define TACTUS_TASK_HPP
 
+#include "export.h"
+
 #include <atomic>
 #include <concepts>
 #include <cstddef>
@@ -18,6 +20,7 @@
 #include <functional>
 #include <memory>
 #include <new>
+#include <stop_token>
 #include <type_traits>
 #include <utility>
 
@@ -25,7 +28,9 @@ namespace tactus::detail {
 
 struct task;
 struct parker;      // what a thread sleeps on
+struct watch;       // observer and missed deadlines; src/watch.h
 class join_counter; // what a task_group or a loop waits for
+class pool_core;
 
 inline constexpr std::size_t k_inline_bytes = 64;
 
@@ -35,12 +40,18 @@ enum class task_op : std::uint8_t {
   drop_result,  // destroy the result that nobody fetched
 };
 
-enum class task_kind : std::uint8_t { detached, grouped, promised };
+// called: a continuation that runs where its predecessor ended, not as a task.
+enum class task_kind : std::uint8_t { detached, grouped, promised, called };
 
 // States of a promised task; the value of task::state.
 //   pending -> waited (one waiter sleeps) -> done | failed
+//   pending -> chained (a continuation waits) -> done | failed
 //   pending -> done | failed
-inline constexpr std::uint32_t k_pending = 0, k_waited = 1, k_done = 2, k_failed = 3;
+inline constexpr std::uint32_t k_pending = 0, k_waited = 1, k_chained = 2, k_done = 3, k_failed = 4;
+
+// In flags: not submitted at once, but when another task, of any priority, has
+// ended, or a time has come. Whoever waits for it does not look at its tag.
+inline constexpr std::uint8_t k_depends = 1;
 
 struct task_link {
   std::atomic<task_link*> next{nullptr};  // queue or free list
@@ -49,25 +60,101 @@ struct task_link {
 // Two cache lines: the first is what the pool reads, the second the callable.
 struct alignas(64) task : task_link {
   void (*invoke)(task&, task_op) = nullptr;
-  join_counter* join = nullptr;          // kind grouped
+  union {
+    join_counter* join = nullptr;        // kind grouped
+    pool_core* home;                     // kind promised: where continuations run
+  };
   std::uint64_t tag = 0;                 // abi/tag_page.h
   std::uint64_t deadline_ticks = 0;      // in the pool's clock, 0 = none
-  parker* waiter = nullptr;              // kind promised, valid in state waited
+  union {                                // kind promised
+    parker* waiter = nullptr;            // valid in state waited
+    task* continuation;                  // valid in state chained
+  };
   std::atomic<std::uint32_t> state{k_pending};
   std::atomic<std::uint8_t> references{0};  // kind promised: the pool's and the future's
   task_kind kind = task_kind::detached;
   std::uint8_t weight = 1;
-  std::uint8_t flags = 0;
-  void* reserved = nullptr;              // room for a continuation
+  std::uint8_t flags = 0;                   // kind promised: k_depends
+  watch* watched = nullptr;              // who looks on; valid while class_entry::watched
   alignas(64) std::byte storage[k_inline_bytes];
 };
 static_assert(sizeof(task) == 128);
 
+struct worker;
+struct guest;
+
+// Up to k_magazine_nodes free nodes, as an array: taking one does not touch it,
+// so the cache misses of nodes that another CPU used last overlap.
+inline constexpr unsigned k_magazine_nodes = 64;
+struct magazine {
+  magazine* next = nullptr;
+  unsigned count = 0;
+  unsigned capacity = k_magazine_nodes;
+  task* nodes[k_magazine_nodes];
+};
+// Stands for "none": neither nodes nor room.
+inline constinit magazine no_magazine{.next = nullptr, .count = 0, .capacity = 0, .nodes = {}};
+
+// The place of a thread that is no worker in a pool that it submits to.
+struct guest_ref {
+  std::uint64_t pool_id = 0;  // never used twice, so one of a pool that is gone matches none
+  guest* place = nullptr;
+};
+
+// What the library keeps per thread. Trivially constructed, so that access costs
+// no guard; in the block of thread storage that needs no call to be found.
+struct thread_state {
+  magazine* loaded = &no_magazine;
+  magazine* other = &no_magazine;  // full or empty, so that one thread does not
+                                   // go to the exchange at every change of direction
+  worker* self = nullptr;          // null in threads that are no workers
+  parker* sleep = nullptr;         // use thread_parker()
+  const void* helping = nullptr;   // the pool whose task a thread that is no worker runs
+  guest_ref guests[4];             // the latest first
+};
+TACTUS_API extern constinit thread_local thread_state t_state [[gnu::tls_model("initial-exec")]];
+
+// The calling thread's parker. Parkers are never freed (a thread that wakes
+// another may touch its parker after that thread has ended); they are reused.
+TACTUS_API parker* make_thread_parker();
+inline parker* thread_parker() {
+  parker* p = t_state.sleep;
+  return p ? p : make_thread_parker();
+}
+
+// The slow halves of the two below: fill an empty magazine (throws
+// std::bad_alloc), make room in a full one (false: no memory).
+TACTUS_API void refill_nodes(thread_state& ts);
+TACTUS_API bool make_room_for_nodes(thread_state& ts) noexcept;
+
+// For writing: the node comes from a CPU that has read or written it last.
+inline void prefetch_node(const task* t) noexcept {
+#if defined(__x86_64__)
+  asm volatile("prefetchw %0" : : "m"(*reinterpret_cast<const char*>(t)));
+#else
+  __builtin_prefetch(t, 1);
+#endif
+}
+
 // Never null; throws std::bad_alloc. Any thread.
-task* allocate_task();
-void release_task(task* t) noexcept;
+inline task* allocate_task() {
+  thread_state& ts = t_state;
+  if (ts.loaded->count == 0) [[unlikely]]
+    refill_nodes(ts);
+  magazine& m = *ts.loaded;
+  const unsigned left = --m.count;
+  if (left >= 4) prefetch_node(m.nodes[left - 4]);
+  return m.nodes[left];
+}
+inline void release_task(task* t) noexcept {
+  thread_state& ts = t_state;
+  if (ts.loaded->count == ts.loaded->capacity) [[unlikely]] {
+    if (!make_room_for_nodes(ts)) return;  // the node is lost, nothing else
+  }
+  ts.loaded->nodes[ts.loaded->count++] = t;
+}
 // Drops one of the two references of a promised task.
-void drop_reference(task* t) noexcept;
+TACTUS_API void drop_reference(task* t) noexcept;
 
 template <class T>
 inline constexpr bool fits_inline =
@@ -150,7 +237,8 @@ void invoke_promised(task& t, task_op op) {
 }
 
 template <class F>
-concept Task = std::invocable<std::decay_t<F>> && std::move_constructible<std::decay_t<F>>;
+concept Task = (std::invocable<std::decay_t<F>> || std::invocable<std::decay_t<F>, std::stop_token>) &&
+               std::move_constructible<std::decay_t<F>>;
 
 template <class F>
 task* make_task(F&& fn, task_kind kind) {
@@ -175,6 +263,7 @@ task* make_promised_task(F&& fn) {
   t->invoke = &invoke_promised<T, R>;
   t->state.store(k_pending, std::memory_order_relaxed);
   t->references.store(2, std::memory_order_relaxed);
+  t->flags = 0;
   return t;
 }
 

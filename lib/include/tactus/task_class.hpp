@@ -12,9 +12,11 @@
 #ifndef TACTUS_TASK_CLASS_HPP
 #define TACTUS_TASK_CLASS_HPP
 
-#include <array>
+#include "export.h"
+
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <source_location>
 #include <string>
@@ -31,9 +33,9 @@ struct fingerprint {
   friend bool operator==(const fingerprint&, const fingerprint&) = default;
 };
 
-fingerprint fingerprint_of_name(std::string_view name) noexcept;
+TACTUS_API fingerprint fingerprint_of_name(std::string_view name) noexcept;
 // size_bucket: 0 when the size of the work is not known, else 1 + log16 of it.
-fingerprint fingerprint_of_site(const std::source_location& where, unsigned size_bucket = 0) noexcept;
+TACTUS_API fingerprint fingerprint_of_site(const std::source_location& where, unsigned size_bucket = 0) noexcept;
 
 // What a user may declare about a class's tasks; each in [0, 1]. What is not
 // declared is measured or marked unknown, never guessed. The order is that of
@@ -51,21 +53,31 @@ struct declared_features {
   std::optional<float> preferred_node{};       // node / 64
 };
 
+// A task whose deadline was over before it started.
+enum class missed_policy {
+  run,   // runs anyway
+  drop,  // does not run: its future or group throws deadline_missed; a detached one is only counted
+};
+
 struct class_options {
   // 0 background, 1 normal, 2 high, 3 urgent. 2 and 3 are urgent classes: when
   // all workers are busy with less urgent tasks, a spare worker is woken.
   int priority = 1;
   // Weight of one task in the cost that the policy minimises: 1..255.
   int weight = 1;
-  // Deadline of a task, counted from its submission; 0 = none. A late task
-  // still runs; it is counted as missed.
+  // Deadline of a task, counted from its submission (a continuation's from when
+  // its predecessor ended); 0 = none. A late task is counted as missed.
   std::chrono::nanoseconds deadline{0};
   declared_features features{};
+  missed_policy missed = missed_policy::run;
+  // Called by the worker instead of a task that is dropped, or before one that
+  // runs late: how late it is. Must not throw.
+  std::function<void(std::chrono::nanoseconds late)> on_missed{};
 };
 
 // A named class. Thread-safe after construction; may be destroyed while pools
 // that used it live on (they keep what they need).
-class task_class {
+class TACTUS_API task_class {
  public:
   // name: up to 31 bytes are kept; two objects of one name are one class.
   // Values out of range are clamped.

@@ -160,7 +160,8 @@ TEST_CASE("an idle pool uses no CPU time") {
   for (int i = 0; i < 100; ++i) p.detach([] {});
   p.wait();
   // On a loaded machine it may take the workers a while to get as far as sleeping.
-  for (std::uint64_t seen = 0; seen != p.stats().parked; std::this_thread::sleep_for(200ms)) seen = p.stats().parked;
+  for (std::uint64_t seen = 0; seen == 0 || seen != p.stats().parked; std::this_thread::sleep_for(200ms))
+    seen = p.stats().parked;
   const auto cpu_ns = [] {
     timespec t;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
