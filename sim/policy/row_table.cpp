@@ -38,6 +38,7 @@ class fixed_rows : public policy {
     fill();
     s.on_topology([this] {
       publish_true_tiers(*simulation_);
+      ++simulation_->sched().control.version;
       fill();
     });
   }
