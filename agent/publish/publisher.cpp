@@ -118,11 +118,14 @@ bool publisher::wait_applied(unsigned timeout_ms) {
 }
 
 std::uint64_t publisher::period_ns() const {
+  const std::uint64_t idle_ms = std::max(settings_.idle_period_ms, settings_.period_ms);
   std::uint64_t ms = settings_.period_ms;
-  // Without learning the rows change only with the machine's state.
-  if (!learner_moved_.load()) ms *= 4;
-  if (p_.budget.over()) ms *= 4;
-  ms = std::min<std::uint64_t>(ms, std::max(settings_.idle_period_ms, settings_.period_ms));
+  if (!learner_moved_.load()) {
+    // The same weights: rows change only as far as the state of the machine does.
+    ms = 4 * idle_ms;
+  } else if (p_.budget.over()) {
+    ms = std::min(4 * ms, idle_ms);
+  }
   // On a machine where compiling is slow, publishing may take this much of the budget and no more:
   // the learners want the rest.
   const double least_ns = turn_cpu_ns_ / (k_budget_share * std::max(p_.budget.share(), 0.01));
@@ -143,10 +146,13 @@ void publisher::loop() {
       log.warning(fmt::format("a version was not published: {}", e.what()));
     }
     std::unique_lock lock(mutex_);
-    const std::uint64_t due = std::max(last_flip_ns_, now) + period_ns();
-    while (!ended_ && !woken_ && now_ns() < due) {
-      changed_.wait_for(lock, std::chrono::nanoseconds(std::min(k_longest_wait_ns, due - std::min(due, now_ns()) + 1)));
+    while (!ended_ && !woken_) {
+      // Nearer once the learner moves.
+      const std::uint64_t due = std::max(last_flip_ns_, now) + period_ns(), at = now_ns();
+      if (at >= due) break;
+      changed_.wait_for(lock, std::chrono::nanoseconds(std::min(k_longest_wait_ns, due - at)));
       progress_ns_.store(now_ns(), std::memory_order_relaxed);
+      if (p_.learner.stats().updates != last_updates_) learner_moved_ = true;
     }
     if (ended_) return;
     if (woken_) {

@@ -10,12 +10,15 @@ using namespace tactus::sim::test;
 namespace {
 
 constexpr unsigned k_seeds = k_slow_build ? 6 : 12;
+// With 6 seeds the standard error is itself so uncertain that 3 of them say little: 5.5 are as far out
+// by Student's t with 5 degrees of freedom as 3 by the normal distribution.
+constexpr double k_errors = k_slow_build ? 5.5 : 3;
 
 void check(const machine& m, const std::string& work, double load, double exact) {
   const double seconds = (k_slow_build ? 2.0 : 20.0) / static_cast<double>(m.cpus.size());
   const mean_and_error e = cost_over_seeds(m, queue_of(work, load), "fastest-first", seconds, k_seeds);
   INFO(m.cpus.size() << " CPUs, load " << load << ", {" << work << "}: " << e.mean << " +- " << e.error << ", exact " << exact);
-  CHECK(std::abs(e.mean - exact) < 3 * e.error);
+  CHECK(std::abs(e.mean - exact) < k_errors * e.error);
   CHECK(e.error < 0.2 * exact);
 }
 
@@ -51,5 +54,5 @@ TEST_CASE("the best threshold beats greedy on two unequal servers by as much as 
   const double seconds = k_slow_build ? 1 : 10;
   const mean_and_error two = cost_over_seeds(m, w, "threshold:2", seconds, k_seeds);
   INFO(two.mean << " +- " << two.error);
-  CHECK(std::abs(two.mean - 1.29168) < 3 * two.error);
+  CHECK(std::abs(two.mean - 1.29168) < k_errors * two.error);
 }
