@@ -120,11 +120,13 @@ bool publisher::wait_applied(unsigned timeout_ms) {
 std::uint64_t publisher::period_ns() const {
   const std::uint64_t idle_ms = std::max(settings_.idle_period_ms, settings_.period_ms);
   std::uint64_t ms = settings_.period_ms;
-  if (!learner_moved_.load()) {
-    // The same weights: rows change only as far as the state of the machine does.
+  // The same weights: rows change only as far as speeds and the state of the machine do.
+  if (!p_.learning.active()) {
     ms = 4 * idle_ms;
-  } else if (p_.budget.over()) {
-    ms = std::min(4 * ms, idle_ms);
+  } else {
+    if (!learner_moved_.load()) ms *= 4;
+    if (p_.budget.over()) ms *= 4;
+    ms = std::min(ms, idle_ms);
   }
   // On a machine where compiling is slow, publishing may take this much of the budget and no more:
   // the learners want the rest.

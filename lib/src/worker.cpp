@@ -77,11 +77,15 @@ inline void worker::execute(task* t) {
   if (core->drops_tasks()) [[unlikely]]
     return drop(t);
   tags.begin(t->tag);
+  std::exception_ptr error;
   try {
     t->invoke(*t, task_op::run);
   } catch (...) {
-    return failed(t, std::current_exception());
+    error = std::current_exception();
   }
+  // Not inside the handler, which holds the exception too: whoever waits is to be its only owner.
+  if (error) [[unlikely]]
+    return failed(t, std::move(error));
   // Before the task counts as finished for a join or a future, so that wait() sees it.
   tags.end(t->weight, 0, t->deadline_ticks);
   if (t->kind == task_kind::promised) {

@@ -56,11 +56,13 @@ struct bulk_item {
       std::invoke(guard.s->fn, index);
       return;
     }
+    std::exception_ptr error;
     try {
       std::invoke(guard.s->fn, index);
     } catch (...) {
-      guard.s->fail(std::current_exception());
+      error = std::current_exception();
     }
+    if (error) guard.s->fail(std::move(error));
   }
 };
 
