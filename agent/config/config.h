@@ -38,7 +38,7 @@ struct config {
 
   // [publish]
   unsigned period_ms = 50;        // between flips; never below 10
-  unsigned idle_period_ms = 500;  // .. while nothing arrives
+  unsigned idle_period_ms = 500;  // .. at most while nothing is learned; four times that while learning is off
 
   // [kernel]: what stands in the control map
   double confidence_threshold = 0.25;  // 0..1; below it the fallback decides

@@ -4,7 +4,7 @@
 //   events.cpp   bpf/events.bpf.h   area, decision and completion events, rings
 //   decide.cpp   bpf/decide.bpf.h   from the machine's state to a decision
 //   queues.cpp   bpf/queues.bpf.h   who waits where, the timer, what a free CPU may take
-//   ops.cpp      bpf/tactus.bpf.c   the sched_ext ops
+//   ops.cpp      bpf/tactus.bpf.c, bpf/unmanaged.bpf.h   the sched_ext ops
 //
 // Functions have the names and the order they have there: a change of one of those files is repeated
 // here in the function of the same name. What differs: atomics and locks are gone, a map is a member,
