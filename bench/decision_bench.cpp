@@ -85,16 +85,6 @@ world make_world(unsigned places, std::uint64_t seed) {
   return choice.action + choice.num + choice.den;
 }
 
-[[gnu::noinline]] __u32 take(const world& w, const input& in) {
-  const __u32 tiers = tactus_idle_tiers(w.conf[in.slot].tier, in.idle, w.places);
-  const __u32 situation = tactus_situation(tiers, in.waiting);
-  const tactus_row& r = w.rows[in.slot * TACTUS_NR_SITUATIONS + situation];
-  tactus_choice choice{};
-  if (r.version_begin != r.version_end || r.version_end == 0) return TACTUS_HOLD;
-  tactus_sample_take(r.cdf, in.prev, tactus_hold_legal(in.waiting, w.places), in.rnd, &choice);
-  return choice.action + choice.num + choice.den;
-}
-
 [[gnu::noinline]] __u32 fallback(const world& w, const input& in) {
   const tactus_view view{in.legal, in.idle, in.idle & (in.idle >> 1), in.prev, (in.idle >> in.prev & 1) != 0};
   const __u32 place = tactus_fallback_idle(&view, w.near);
@@ -126,7 +116,6 @@ result run(const settings& set) {
     };
     add("wake-up decision", decide);
     out.rows.back().target = k_target_ns;
-    add("take or hold decision", take);
     add("fallback decision", fallback);
   }
   return out;

@@ -445,6 +445,7 @@ GLOBAL decide_wake(struct task_struct *p TASK, struct tactus_task *t MEM,
 	see_machine(p, &v);
 	if (!v.legal)
 		return 0; /* e.g. only CPUs that are not in the topology: stays where it was */
+	t->allowed = v.legal;
 	v.prev = prev->place;
 	v.prev_idle = prev_place->nr_cpus == 1 && (v.idle >> (prev->place & 63) & 1);
 	d.slot = t->slot & (TACTUS_MAX_SLOTS - 1);
@@ -475,8 +476,10 @@ GLOBAL decide_wake(struct task_struct *p TASK, struct tactus_task *t MEM,
 }
 
 /*
- * Moment (b): may a CPU of this place take that waiting worker? The caller logs,
- * a take only once the worker has moved.
+ * Moment (b): may a CPU of this place take that waiting worker? Its whole row is asked again, in the
+ * situation in which this CPU is the idle one: a place of this tier means here and now; hold, or a
+ * place of another tier, means that it goes on waiting. The caller logs, a take only once the worker
+ * has moved.
  */
 GLOBAL decide_take(struct tactus_task *t MEM, u32 place, u64 now, struct tactus_decided *d MEM)
 {
@@ -492,20 +495,20 @@ GLOBAL decide_take(struct tactus_task *t MEM, u32 place, u64 now, struct tactus_
 	if (!dom)
 		return true;
 	place &= TACTUS_MAX_PLACES - 1;
-	d->legal = 1ull << place;
+	d->legal = (t->allowed ? t->allowed : ~0ull >> (64 - nr_places)) | 1ull << place;
 	d->hold_legal = true;
 	/* others that wait: it is counted itself, and at moment (a) it is not yet */
 	d->waiting = dom->nr_waiting > 1 ? dom->nr_waiting - 1 : 0;
 	d->bank = control->bank & 1;
 	key = d->bank * TACTUS_MAX_SLOTS + (t->slot & (TACTUS_MAX_SLOTS - 1));
 	cc = bpf_map_lookup_elem(&tactus_classes, &key);
-	tiers = cc ? tactus_idle_tiers(cc->tier, d->legal, nr_places) : 0;
+	tiers = cc ? tactus_idle_tiers(cc->tier, 1ull << place, nr_places) : 0;
 	d->situation = tactus_situation(tiers, d->waiting);
 	row = row_for(t->slot, d->situation, d->bank, now, control, cc, &d->source);
 	d->choice.action = place;
 	d->choice.num = 1;
 	d->choice.den = 1;
-	if (!row) {
+	if (!row || !cc) {
 		d->source = TACTUS_SOURCE_FORCED_STEAL;
 		return true;
 	}
@@ -514,19 +517,17 @@ GLOBAL decide_take(struct tactus_task *t MEM, u32 place, u64 now, struct tactus_
 		d->source = TACTUS_SOURCE_FORCED_STEAL; /* the fallback always steals */
 		return true;
 	}
-	tactus_sample_take(row->cdf, place, true, bpf_get_prandom_u32(), &d->choice);
+	tactus_sample(row->cdf, nr_places, d->legal, true, bpf_get_prandom_u32(), &d->choice);
 	if (row_torn(row, d->version)) {
 		d->source = TACTUS_SOURCE_FORCED_STEAL;
 		d->choice.action = place;
 		return true;
 	}
 	if (!d->choice.den) {
-		/* the row wants it neither here nor held: it stays where it chose to be */
 		d->source = TACTUS_SOURCE_FALLBACK_ILLEGAL;
-		d->choice.action = TACTUS_HOLD;
-		return false;
+		return true;
 	}
-	return d->choice.action == place;
+	return d->choice.action < TACTUS_MAX_PLACES && cc->tier[d->choice.action] == cc->tier[place];
 }
 
 #endif

@@ -51,6 +51,7 @@ struct tactus_task {
 	u64 unreported_wait_ns;
 	u64 seen_weight;     /* weight_submitted - weight_finished of its page, last seen */
 	u64 slice_ns;
+	u64 allowed;	     /* places it may use, as seen when it woke up; 0: not known */
 	u32 taken;	     /* records taken from its page */
 	u32 serial;	     /* of its pool */
 	u32 deadline;

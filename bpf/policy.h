@@ -157,22 +157,6 @@ TACTUS_FN void tactus_sample(const __u16 *cdf, __u32 nr_places, __u64 legal, boo
 	}
 }
 
-/* Moment (b): take on this place, or go on holding. action = place or TACTUS_HOLD. */
-TACTUS_FN void tactus_sample_take(const __u16 *cdf, __u32 place, bool hold_legal, __u32 rnd,
-				  struct tactus_choice *out)
-{
-	__u32 take = tactus_row_mass(cdf, place & (TACTUS_MAX_PLACES - 1));
-	__u32 hold = hold_legal ? TACTUS_CDF_ONE - cdf[TACTUS_MAX_PLACES - 1] : 0;
-
-	out->den = take + hold;
-	out->action = place;
-	out->num = take;
-	if (out->den && (__u32)(((__u64)rnd * out->den) >> 32) >= take) {
-		out->action = TACTUS_HOLD;
-		out->num = hold;
-	}
-}
-
 /*
  * Low confidence: with probability explore/1024 follow the row's draw, else the
  * fallback's action. Rewrites *choice with the true mixed probability.

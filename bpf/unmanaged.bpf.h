@@ -29,15 +29,17 @@ static __always_inline struct tactus_class_conf *general_tiers(void)
 }
 
 /*
- * Where an unmanaged thread wakes up when speeds are known: an idle CPU of the best tier, claimed; -1
- * if there is none. Places of one CPU only: on larger machines a thread stays in its cache.
+ * Where an unmanaged thread wakes up when speeds are known: an idle CPU of the best tier, claimed, its
+ * last one first; -1 if there is none. Places of one CPU only: on larger machines a thread stays in
+ * its cache.
  */
-static __always_inline s32 fast_idle(struct task_struct *p, struct tactus_class_conf *cc)
+static __always_inline s32 fast_idle(struct task_struct *p, struct tactus_class_conf *cc, s32 last)
 {
-	u32 i;
+	struct tactus_cpu *home = cpu_at(last);
+	u32 from = home ? home->place : 0, i;
 
 	bpf_for(i, 0, nr_places) {
-		u32 k = i & (TACTUS_MAX_PLACES - 1);
+		u32 k = (from + i >= nr_places ? from + i - nr_places : from + i) & (TACTUS_MAX_PLACES - 1);
 		struct tactus_place *place = place_at(k);
 
 		if (!place || place->nr_cpus != 1 || cc->tier[k])
@@ -108,7 +110,7 @@ static __always_inline s32 place_unmanaged(struct task_struct *p, s32 prev_cpu, 
 	s32 cpu, other;
 
 	if (cc) {
-		cpu = fast_idle(p, cc);
+		cpu = fast_idle(p, cc, prev_cpu);
 		if (cpu >= 0) {
 			*insert = true;
 			return cpu;

@@ -48,6 +48,7 @@ constexpr field k_fields[] = {
 	{"accumulate", &learner_config::accumulate, 1, 1024},
 	{"floor", &learner_config::floor, 0, 1},
 	{"floor_deadline", &learner_config::floor_deadline, 0, 1},
+	{"still_power", &learner_config::still_power, 1, 100},
 	{"clone_smoothing", &learner_config::clone_smoothing, 0, 1},
 	{"clone_steps", &learner_config::clone_steps, 0, 100000},
 	{"kept_versions", &learner_config::kept_versions, 1, 4096},

@@ -64,6 +64,8 @@ struct learner_config {
 	// rows
 	double floor = 0.01;		   // e: uniform share of a row
 	double floor_deadline = 0.004;	   // .. of a deadline class
+	double still_power = 10;	   // odds of a row's actions are raised to it while learning is off, without
+					   // floor: nobody learns from the worse choice. Equal places stay equal.
 
 	// cloning of the fallback
 	double clone_smoothing = 0.9;	   // mass on what the fallback would do

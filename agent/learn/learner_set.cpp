@@ -273,6 +273,7 @@ void learner_set::compile(std::shared_ptr<policy_inputs const> inputs, row_sink&
 		contexts->slot[k_max_slots] = encode(nobody, 0, p.config);
 	}
 	p.shared.snapshot(p.compile_theta.data());
+	bool const exploring = p.learning.load(std::memory_order_relaxed);
 
 	constexpr std::size_t row_size = TACTUS_MAX_PLACES;
 	constexpr std::size_t slot_size = TACTUS_NR_SITUATIONS * row_size;
@@ -314,7 +315,10 @@ void learner_set::compile(std::shared_ptr<policy_inputs const> inputs, row_sink&
 			std::copy(places.begin(), places.end(), z.begin());
 			z.back() = p.compile_pi.hold_logit(i);
 			near_actions(x, b.situation[std::size_t(i)], near);
-			row_distribution(z, near, double(x.floor), probability);
+			if (!exploring)
+				for (float& v : z)
+					v *= float(p.config.still_power);
+			row_distribution(z, near, exploring ? double(x.floor) : 0, probability);
 			tactus_row& row = rows[std::size_t(i)];
 			row = {};
 			float const confidence = std::isfinite(c.confidence) ? std::clamp(c.confidence, 0.0f, 1.0f) : 0;

@@ -66,6 +66,11 @@ registration_limits agent_daemon::limits() const {
   return l;
 }
 
+std::shared_ptr<publisher> agent_daemon::publisher_now() const {
+  const std::lock_guard lock(mutex_);
+  return publisher_;
+}
+
 void agent_daemon::apply_learning() { learner_.set_learning(learning_.active()); }
 
 bool agent_daemon::load_checkpoint() {
@@ -93,12 +98,7 @@ void agent_daemon::start() {
     learner_.start(static_cast<int>(learners));
   }).join();
   slots_.on_reset([this](unsigned slot) {
-    std::shared_ptr<publisher> p;
-    {
-      const std::lock_guard lock(mutex_);
-      p = publisher_;
-    }
-    if (p) p->reset_slot(slot);
+    if (const auto p = publisher_now()) p->reset_slot(slot);
     else stats_.reset_slot(slot);
   });
   registry_.start();

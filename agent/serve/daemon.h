@@ -84,6 +84,7 @@ class agent_daemon {
 
   // while attached
   std::shared_ptr<scheduler_maps> maps_;
+  std::shared_ptr<publisher> publisher_now() const;
   std::shared_ptr<publisher> publisher_;
   std::shared_ptr<event_reader> reader_;
   heartbeat heart_;

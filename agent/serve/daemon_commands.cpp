@@ -196,11 +196,7 @@ json agent_daemon::answer(const json& request, bool privileged) {
     }
     learning_.mode = mode;
     apply_learning();
-    std::shared_ptr<publisher> pub;
-    {
-      const std::lock_guard lock(mutex_);
-      pub = publisher_;
-    }
+    const auto pub = publisher_now();
     // The answer comes when the kernel sees it, so that who measures can start.
     if (pub && !pub->wait_applied(k_apply_ms)) return failure(fmt::format("mode {} is not in force yet, after {} ms", mode_name(mode), k_apply_ms));
     return {{"ok", true}, {"mode", mode_name(mode)}, {"in_force", pub != nullptr},
@@ -210,6 +206,7 @@ json agent_daemon::answer(const json& request, bool privileged) {
     if (!request.contains("on") || !request["on"].is_boolean()) return failure("\"on\" must be true or false");
     learning_.wanted = request["on"].get<bool>();
     apply_learning();
+    if (const auto pub = publisher_now()) pub->wake();  // rows explore, or no longer
     return {{"ok", true}, {"on", learning_.wanted.load()}, {"active", learning_.active()},
             {"text", fmt::format("learning {}", learning_.active() ? "on" : learning_.wanted ? "on (in mode learned only)" : "off")}};
   }

@@ -101,10 +101,7 @@ int environment::follow(target t) {
     const auto& row = rows_->row(k.slot, situation);
     const auto rnd = static_cast<std::uint32_t>(random_());
     tactus_choice c{};
-    if (k.moment == TACTUS_MOMENT_IDLE)
-      tactus_sample_take(row.cdf, tactus_lowest(k.legal), k.hold_legal, rnd, &c);
-    else
-      tactus_sample(row.cdf, static_cast<__u32>(nr_places_), k.legal, k.hold_legal, rnd, &c);
+    tactus_sample(row.cdf, static_cast<__u32>(nr_places_), k.legal, k.hold_legal, rnd, &c);
     const auto chosen = std::find_if(choices.begin(), choices.end(), [&](const auto& x) { return x.action == c.action; });
     if (c.den) report(k, situation, k.legal, &c, TACTUS_SOURCE_ROW);
     // Charged when the job is placed, for a run time of its own: who never finishes would else cost nothing.

@@ -212,6 +212,7 @@ void scheduler::decide_wake(kernel_thread& p, tactus_placement& out) {
   tactus_view v{};
   see_machine(p, v);
   if (v.legal == 0) return;
+  t.allowed = v.legal;
   v.prev = prev.place;
   v.prev_idle = places[prev.place].nr_cpus == 1 && (v.idle >> (prev.place & 63) & 1) != 0;
   d.slot = t.slot;
@@ -243,7 +244,7 @@ void scheduler::decide_wake(kernel_thread& p, tactus_placement& out) {
 bool scheduler::decide_take(kernel_thread& p, std::uint32_t place, std::uint64_t at, tactus_decided& d) {
   const tactus_task& t = p.t;
   const tactus_domain& dom = domains[t.queued_domain];
-  d.legal = 1ull << place;
+  d.legal = (t.allowed != 0 ? t.allowed : all_places_) | 1ull << place;
   d.hold_legal = true;
   // others that wait: it is counted itself, and at moment (a) it is not yet
   d.waiting = dom.nr_waiting > 1 ? static_cast<std::uint32_t>(dom.nr_waiting) - 1 : 0;
@@ -255,7 +256,7 @@ bool scheduler::decide_take(kernel_thread& p, std::uint32_t place, std::uint64_t
     return d.choice.action == place;
   }
   const tactus_class_conf& cc = classes[d.bank * TACTUS_MAX_SLOTS + t.slot];
-  d.situation = tactus_situation(tactus_idle_tiers(cc.tier, d.legal, nr_places), static_cast<std::int32_t>(d.waiting));
+  d.situation = tactus_situation(tactus_idle_tiers(cc.tier, 1ull << place, nr_places), static_cast<std::int32_t>(d.waiting));
   const tactus_row* row = row_for(t.slot, d.situation, d.bank, at, cc, d.source);
   if (row == nullptr) {
     d.source = TACTUS_SOURCE_FORCED_STEAL;
@@ -266,14 +267,12 @@ bool scheduler::decide_take(kernel_thread& p, std::uint32_t place, std::uint64_t
     d.source = TACTUS_SOURCE_FORCED_STEAL;  // the fallback always steals
     return true;
   }
-  tactus_sample_take(row->cdf, place, true, host_.prandom_u32(), &d.choice);
+  tactus_sample(row->cdf, nr_places, d.legal, true, host_.prandom_u32(), &d.choice);
   if (d.choice.den == 0) {
-    // the row wants it neither here nor held: it stays where it chose to be
     d.source = TACTUS_SOURCE_FALLBACK_ILLEGAL;
-    d.choice.action = TACTUS_HOLD;
-    return false;
+    return true;
   }
-  return d.choice.action == place;
+  return d.choice.action < TACTUS_MAX_PLACES && cc.tier[d.choice.action] == cc.tier[place];
 }
 
 }  // namespace tactus::sim

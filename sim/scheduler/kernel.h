@@ -26,7 +26,7 @@ struct cpu_mask {
 struct tactus_task {
   std::uint64_t epoch = 0, vtime = 0, stint = 0;
   std::uint64_t waiting_since_ns = 0, run_start_ns = 0, unreported_run_ns = 0, unreported_wait_ns = 0;
-  std::uint64_t seen_weight = 0, slice_ns = 0;
+  std::uint64_t seen_weight = 0, slice_ns = 0, allowed = 0;
   std::uint32_t taken = 0, serial = 0, deadline = 0;
   std::uint16_t preemptions = 0, migrations = 0, last_cpu = 0, pool = 0;
   std::uint32_t tid = 0;

@@ -75,9 +75,11 @@ const tactus_class_conf* scheduler::general_tiers() const {
   return cc.in_use != 0 ? &cc : nullptr;
 }
 
-// An idle CPU of the best tier, claimed; -1 if there is none. Places of one CPU only.
-std::int32_t scheduler::fast_idle(const kernel_thread& p, const tactus_class_conf& cc) {
-  for (std::uint32_t k = 0; k < nr_places; ++k) {
+// An idle CPU of the best tier, claimed, its last one first; -1 if there is none. Places of one CPU only.
+std::int32_t scheduler::fast_idle(const kernel_thread& p, const tactus_class_conf& cc, std::int32_t last) {
+  const std::uint32_t from = cpus[static_cast<unsigned>(last)].place & (TACTUS_MAX_PLACES - 1);
+  for (std::uint32_t i = 0; i < nr_places; ++i) {
+    const std::uint32_t k = from + i >= nr_places ? from + i - nr_places : from + i;
     if (places[k].nr_cpus != 1 || cc.tier[k] != 0) continue;
     const unsigned cpu = places[k].first_cpu;
     if (p.may_run_on(cpu) && idle.test_and_clear(cpu)) return static_cast<std::int32_t>(cpu);
@@ -121,7 +123,7 @@ std::int32_t scheduler::make_room(const kernel_thread& p, std::int32_t last, boo
 std::int32_t scheduler::place_unmanaged(kernel_thread& p, std::int32_t prev_cpu, bool& insert, bool& preempt) {
   const tactus_class_conf* cc = general_tiers();
   if (cc != nullptr) {
-    const std::int32_t fast = fast_idle(p, *cc);
+    const std::int32_t fast = fast_idle(p, *cc, prev_cpu);
     if (fast >= 0) {
       insert = true;
       return fast;

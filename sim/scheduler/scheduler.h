@@ -184,7 +184,7 @@ class scheduler {
 
   // tactus.bpf.c
   const tactus_class_conf* general_tiers() const;
-  std::int32_t fast_idle(const kernel_thread& p, const tactus_class_conf& cc);
+  std::int32_t fast_idle(const kernel_thread& p, const tactus_class_conf& cc, std::int32_t last);
   std::int32_t make_room(const kernel_thread& p, std::int32_t last, bool slow_idle);
   std::int32_t place_unmanaged(kernel_thread& p, std::int32_t prev_cpu, bool& insert, bool& preempt);
   void maybe_preempt(std::int32_t cpu, std::uint64_t key, std::uint32_t priority, std::uint64_t at);

@@ -209,10 +209,10 @@ int test_frequencies(const arguments&) {
     if (e.source != TACTUS_SOURCE_ROW || e.head.time_ns < begin) return;
     // The same legal actions each time, so that the probabilities are the same.
     if (e.moment == TACTUS_MOMENT_WAKE && e.hold_legal && (e.legal & 3) == 3) add(wake, e);
-    if (e.moment == TACTUS_MOMENT_IDLE && e.legal == 1) add(take, e);
+    if (e.moment == TACTUS_MOMENT_IDLE && (e.legal & 3) == 3) add(take, e);
   }, [&] { return wake.n >= 1500; }, "a row");
   check_tally("wake-up", wake);
-  if (take.n >= 100) check_tally("a CPU of place 0 that fell idle", take);
+  if (take.n >= 100) check_tally("a CPU that fell idle", take);
 
   // Low confidence: the row wants nothing but holding, the fallback never does. So what holds follows
   // the row, and it must be explore_ppm of all, rounded to 1/1024 as policy.h has it.

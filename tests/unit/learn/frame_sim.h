@@ -432,7 +432,7 @@ private:
 			return true;
 		unsigned const situation = tactus_situation(1u << tier_[p], nr_waiting() - 1);
 		tactus_choice c{};
-		tactus_sample_take(rows_->row(workers_[w].t.slot, situation).cdf, unsigned(p), true, std::uint32_t(random_()), &c);
+		tactus_sample(rows_->row(workers_[w].t.slot, situation).cdf, TACTUS_MAX_PLACES, 1ull << p, true, std::uint32_t(random_()), &c);
 		if (!c.den)
 			return false;
 		report(w, situation, 1ull << p, true, c, TACTUS_SOURCE_ROW, TACTUS_MOMENT_IDLE);

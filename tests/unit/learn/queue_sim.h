@@ -284,7 +284,7 @@ private:
 		tactus_choice c{};
 		if (how_ == chooser::rows_argmax)
 			return argmax(cdf, 1ull << p, true) == unsigned(p);
-		tactus_sample_take(cdf, unsigned(p), true, std::uint32_t(random_()), &c);
+		tactus_sample(cdf, TACTUS_MAX_PLACES, 1ull << p, true, std::uint32_t(random_()), &c);
 		if (!c.den)
 			return false;
 		report(job, situation, 1ull << p, true, c, TACTUS_MOMENT_IDLE);

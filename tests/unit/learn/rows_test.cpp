@@ -6,6 +6,7 @@
 #include "agent/learn/step.h"
 #include "queue_sim.h"
 
+#include <array>
 #include <cmath>
 #include <doctest/doctest.h>
 
@@ -116,6 +117,33 @@ TEST_CASE("compiled rows: every situation of the slots in use, floor kept, absen
 	CHECK_THROWS_AS(learner.compile(std::make_shared<policy_inputs>(), bank), std::invalid_argument);
 }
 
+TEST_CASE("rows explore while the learner learns, and follow the best actions while it stands still")
+{
+	auto const row_of = [](double power, bool learning) {
+		learner_config config;
+		config.still_power = power;
+		learner_set learner(config);
+		learner.set_learning(learning);
+		queue_sim sim({1, 0.25}, {{1e-6, 1e5, 1}, {1e-6, 1e5, 4}}, 1);
+		row_bank bank;
+		learner.compile(sim.inputs(3), bank);
+		std::array<double, 3> mass{};
+		for (unsigned a : {0u, 1u})
+			mass[a] = tactus_row_mass(bank.row(1, 0b01).cdf, a) / 65535.0;
+		mass[2] = tactus_row_mass(bank.row(1, 0b01).cdf, TACTUS_HOLD) / 65535.0;
+		return mass;
+	};
+	auto const odds = [](std::array<double, 3> const& m) { return m[0] / (m[1] + m[2]); };
+	auto const plain = row_of(1, false);
+	std::array<double, 3> expected{};
+	for (unsigned a = 0; a < 3; ++a)
+		expected[a] = std::pow(plain[a], 3);
+	auto const sharper = row_of(3, false);
+	CHECK(odds(sharper) == doctest::Approx(odds(expected)).epsilon(0.03));
+	CHECK(odds(row_of(10, true)) < odds(plain)); // has the floor, and does not read the power
+	CHECK(row_of(10, true) == row_of(3, true));
+}
+
 TEST_CASE("without lag the ratio of every decision drawn from a row is 1 to within quantisation")
 {
 	learner_config config;
@@ -149,18 +177,15 @@ TEST_CASE("without lag the ratio of every decision drawn from a row is 1 to with
 		std::uint64_t const legal = 1 + random() % 7;
 		bool const hold_legal = random() % 2;
 		tactus_choice c{};
-		if (trial % 2)
-			tactus_sample(row.cdf, 3, legal, hold_legal, std::uint32_t(random()), &c);
-		else
-			tactus_sample_take(row.cdf, tactus_lowest(legal), true, std::uint32_t(random()), &c);
+		tactus_sample(row.cdf, 3, legal, hold_legal, std::uint32_t(random()), &c);
 		REQUIRE(c.den > 0);
 		segment data;
 		step_k k;
 		k.inputs = contexts;
 		k.slot = 1;
 		k.situation = std::uint8_t(s);
-		k.legal = trial % 2 ? legal : 1ull << tactus_lowest(legal);
-		k.hold_legal = trial % 2 ? hold_legal : true;
+		k.legal = legal;
+		k.hold_legal = hold_legal;
 		k.action = std::uint8_t(c.action);
 		k.policy_term = true;
 		k.mu = float(double(c.num) / c.den);

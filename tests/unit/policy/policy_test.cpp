@@ -132,26 +132,6 @@ TEST_CASE("sampling: a hostile row (falling, random) never yields an illegal act
     }
 }
 
-TEST_CASE("take or hold: the row restricted to two actions")
-{
-    auto cdf = row_of({20000, 10000});  // hold 35535
-    std::mt19937 random(3);
-    unsigned taken = 0;
-    tactus_choice choice{};
-    for (unsigned n = 0; n < k_draws; ++n) {
-        tactus_sample_take(cdf.data(), 1, true, random(), &choice);
-        REQUIRE(choice.den == 45535);
-        REQUIRE(choice.num == (choice.action == 1 ? 10000u : 35535u));
-        taken += choice.action == 1;
-    }
-    CHECK(std::abs(taken / double(k_draws) - 10000 / 45535.0) < 0.006);
-    tactus_sample_take(cdf.data(), 3, false, 5, &choice);
-    CHECK(choice.den == 0);
-    tactus_sample_take(cdf.data(), 0, false, 0xffffffffu, &choice);
-    CHECK(choice.action == 0);
-    CHECK(choice.num == choice.den);
-}
-
 TEST_CASE("low confidence: the mixed probability is the true one and sums to one")
 {
     auto cdf = row_of({30000, 20000, 15535});
