@@ -28,6 +28,14 @@ REPOSITORY = HERE.parent.parent
 EXIT_FAILED, EXIT_USAGE, EXIT_NO_SCHED_EXT, EXIT_UNUSABLE, EXIT_FAULTS = 1, 2, 3, 4, 5
 CPUS, SPEEDS, MEMORY = 4, "70,70,20,20", "2G"
 
+# Options of tactus-frame. In the VM tasks of 2 to 4 ms, so few that the fast CPUs could do them all: a
+# vCPU of 20 % runs at full speed for 1 ms of each 5 and then stands still, so that tasks shorter than
+# that do not see a slow CPU at all.
+HOST_LOAD = "--audio-period-ms 5"
+EMULATED_LOAD = ("--audio-period-ms 20 --audio-streams 1 --audio-rooms 2 --physics-tasks 2 --physics-bodies 200 "
+                 "--load-piece-kib 128 --load-think-ms 60")
+DEFAULT_COMPLETIONS = 10_000  # what a start from the shipped model needs at most
+
 EPILOG = f"""
 examples:
   scripts/demo.sh
@@ -52,10 +60,11 @@ def parse_arguments(arguments):
     parser.add_argument("--rounds", type=int, default=10, help="rounds of all four arms (default 10; fewer show nothing)")
     parser.add_argument("--kernel", default="latest", help="as of scripts/vm.sh (default latest)")
     parser.add_argument("--host", action="store_true", help="run on this machine's own kernel instead of a VM; needs root or sudo")
-    parser.add_argument("--slot-seconds", type=float, default=3.5, help="length of a measured slot, at most 5 (default 3.5)")
+    parser.add_argument("--slot-seconds", type=float, default=4, help="length of a measured slot, at most 5 (default 4)")
     parser.add_argument("--warmup-seconds", type=float, default=0.5, help="after each change of arm, not measured (default 0.5)")
-    parser.add_argument("--learn-seconds", type=float, default=60, help="at most so long a learning phase (default 60)")
-    parser.add_argument("--learn-completions", type=int, default=results.MOST_COMPLETIONS, help="at most so many completions of learning")
+    parser.add_argument("--learn-seconds", type=float, default=40, help="at most so long a learning phase (default 40)")
+    parser.add_argument("--learn-completions", type=int, default=DEFAULT_COMPLETIONS,
+                        help=f"at most so many completions of learning (default {DEFAULT_COMPLETIONS})")
     parser.add_argument("--from", dest="source", metavar="DIR", help="measure nothing, take what an earlier run wrote")
     options = parser.parse_args(arguments)
     if not 0 < options.slot_seconds <= 5 or options.warmup_seconds <= 0:
@@ -86,7 +95,7 @@ def guest_options(options, plan, out, host):
     words = ["--plan", ";".join(" ".join(order) for order in plan), "--out", str(out), "--seed", str(options.seed),
              "--slot-seconds", f"{options.slot_seconds:g}", "--warmup-seconds", f"{options.warmup_seconds:g}",
              "--learn-seconds", f"{options.learn_seconds:g}", "--learn-completions", str(options.learn_completions),
-             "--audio-period-ms", "5" if host else "20"]
+             "--load", HOST_LOAD if host else EMULATED_LOAD]
     return words
 
 

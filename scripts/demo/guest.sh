@@ -17,18 +17,18 @@ usage() {
   cat <<'TXT'
 usage: guest.sh --plan "ARM ARM ARM ARM;..." [--out DIR] [--seed N] [--run-as USER] [--load-as USER]
                 [--slot-seconds S] [--warmup-seconds S] [--learn-seconds S] [--learn-completions N]
-                [--audio-period-ms N]
+                [--load "OPTIONS of tactus-frame"]
 Arms are eevdf, fallback, random, learned. Started by scripts/demo.sh; see there.
 exit codes: 0 done, 1 a step failed (the last lines say which), 2 wrong use
 TXT
 }
 
 out=/out seed=1 run_as=tactus load_as=tester plan=
-slot_seconds=4 warmup_seconds=0.5 learn_seconds=65 learn_completions=50000 audio_period_ms=20
+slot_seconds=4 warmup_seconds=0.5 learn_seconds=65 learn_completions=50000 load="--audio-period-ms 20"
 while [ $# -gt 0 ]; do
   case $1 in
     --help|-h) usage; exit 0 ;;
-    --out|--seed|--plan|--run-as|--load-as|--slot-seconds|--warmup-seconds|--learn-seconds|--learn-completions|--audio-period-ms)
+    --out|--seed|--plan|--run-as|--load-as|--slot-seconds|--warmup-seconds|--learn-seconds|--learn-completions|--load)
       [ $# -ge 2 ] || { usage >&2; exit 2; }
       name=${1#--}; printf -v "${name//-/_}" '%s' "$2"; shift 2 ;;
     *) usage >&2; exit 2 ;;
@@ -118,7 +118,7 @@ arm() {
   echo "memory_kib=$(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)"
   echo "slot_seconds=$slot_seconds"
   echo "warmup_seconds=$warmup_seconds"
-  echo "audio_period_ms=$audio_period_ms"
+  echo "load=$load"
 } >"$out/machine.facts"
 
 if ! id "$run_as" >/dev/null 2>&1; then
@@ -146,7 +146,8 @@ user=()
 if [ -n "$load_as" ] && command -v setpriv >/dev/null; then
   user=(setpriv --reuid "$load_as" --regid "$load_as" --clear-groups)
 fi
-coproc FRAME { exec "${user[@]}" tactus-frame --serve --seed "$seed" --audio-period-ms "$audio_period_ms" 2>"$out/frame.log"; }
+read -r -a load_words <<<"$load"
+coproc FRAME { exec "${user[@]}" tactus-frame --serve --seed "$seed" "${load_words[@]}" 2>"$out/frame.log"; }
 frame_pid=$FRAME_PID
 read -r -t 120 answer <&"${FRAME[0]}" && [[ $answer == *ready* ]] || die "tactus-frame did not start: ${answer-}"
 say "work load is up, $(seconds_of "$(elapsed_us)") s"
