@@ -23,7 +23,7 @@ std::optional<std::string> read_line(const std::filesystem::path &file);
 /// First number of the file; nothing when there is none or it is out of range.
 std::optional<std::int64_t> read_integer(const std::filesystem::path &file);
 
-/// The number a text starts with (blanks skipped).
+/// The finite number a text starts with (blanks skipped).
 std::optional<double> parse_number(std::string_view text);
 
 /// Kernel CPU list, "0-3,8,10-11", to ids below limit, ascending, each once.

@@ -10,41 +10,42 @@
 namespace tactus::sense {
 namespace {
 
-constexpr std::array<const char *, k_nr_state> k_names = {"utilisation_mean",
-                                                          "utilisation_max",
-                                                          "utilisation_min",
-                                                          "utilisation_spread",
-                                                          "node_utilisation_max",
-                                                          "node_utilisation_spread",
-                                                          "load_balance",
-                                                          "frequency_mean",
-                                                          "frequency_min",
-                                                          "interrupt_mean",
-                                                          "interrupt_max",
-                                                          "steal",
-                                                          "iowait",
-                                                          "background",
-                                                          "managed",
-                                                          "cpu_pressure",
-                                                          "memory_pressure_some",
-                                                          "memory_pressure_full",
-                                                          "io_pressure",
-                                                          "memory_used",
-                                                          "memory_level",
-                                                          "swap_used",
-                                                          "memory_bandwidth",
-                                                          "l1_miss_rate",
-                                                          "l2_miss_rate",
-                                                          "l3_miss_rate",
-                                                          "numa_remote",
-                                                          "temperature",
-                                                          "throttling",
-                                                          "power_policy",
-                                                          "load_average",
-                                                          "queue_depth"};
+constexpr std::array<state_slot, k_nr_state> k_slots = {{
+    {"utilisation_mean", field::core_utilisation, "busy share of the CPUs, mean"},
+    {"utilisation_max", field::core_utilisation, ".. of the busiest CPU"},
+    {"utilisation_min", field::core_utilisation, ".. of the idlest CPU"},
+    {"utilisation_spread", field::core_utilisation, "twice the standard deviation over CPUs"},
+    {"node_utilisation_max", field::node_utilisation, "busy share of the busiest NUMA node"},
+    {"node_utilisation_spread", field::node_utilisation, "busiest minus idlest node"},
+    {"load_balance", field::load_balance, "1 - coefficient of variation of the busy shares"},
+    {"frequency_mean", field::frequency_scaling, "current / maximum frequency, mean over CPUs"},
+    {"frequency_min", field::frequency_scaling, ".. of the slowest CPU"},
+    {"interrupt_mean", field::interrupt_load, "share of time in interrupts, mean over CPUs"},
+    {"interrupt_max", field::interrupt_load, ".. of the CPU with most"},
+    {"steal", field::core_utilisation, "share of time taken by the hypervisor"},
+    {"iowait", field::core_utilisation, "share of time idle with I/O outstanding"},
+    {"background", field::background_load, "busy share of what Tactus does not manage"},
+    {"managed", field::background_load, "busy share of managed workers"},
+    {"cpu_pressure", field::memory_pressure, "PSI cpu, some, 10 s"},
+    {"memory_pressure_some", field::memory_pressure, "PSI memory, some, 10 s"},
+    {"memory_pressure_full", field::memory_pressure, "PSI memory, full, 10 s"},
+    {"io_pressure", field::memory_pressure, "PSI io, some, 10 s"},
+    {"memory_used", field::memory_pressure, "1 - available / total, or current / limit of the cgroup"},
+    {"memory_level", field::memory_pressure, "level 0 to 4 of the memory pressure, / 4"},
+    {"swap_used", field::memory_pressure, "used share of swap"},
+    {"memory_bandwidth", field::memory_bandwidth, "bytes/s over the highest rate seen (4 GB/s at least)"},
+    {"l1_miss_rate", field::l1_miss_rate, "misses / loads of the first-level data cache"},
+    {"l2_miss_rate", field::l2_miss_rate, "last-level loads / first-level misses"},
+    {"l3_miss_rate", field::l3_miss_rate, "misses / loads of the last-level cache"},
+    {"numa_remote", field::numa_cross_traffic, "share of page allocations off the local node"},
+    {"temperature", field::cpu_temperature, "CPU sensor nearest to critical: 25 C = 0, critical = 1"},
+    {"throttling", field::thermal_throttling, "1: throttle counters rose, or the frequency is capped below base"},
+    {"power_policy", field::power_state, "0 saving .. 1 performance; halved on battery"},
+    {"load_average", field::queue_depths, "x / (1 + x), x = 1-minute load per CPU"},
+    {"queue_depth", field::queue_depths, "x / (1 + x), x = managed workers waiting per CPU"},
+}};
 
-constexpr double k_cool_c = 25.0;               // maps to 0
-constexpr double k_default_critical_c = 100.0;  // where no trip point is published
+constexpr double k_cool_c = 25.0;  // maps to 0
 
 // Writes one value: a number that is not finite is treated as absent, since
 // telling the network "absent" is honest and any made-up number is not.
@@ -92,7 +93,10 @@ double squash(double x) {
 
 void encode_cpus(const raw_state &raw, writer &w, double *busy_mean) {
   std::vector<double> busy, interrupt;
-  std::map<int, std::pair<double, unsigned>> nodes;  // sum, count
+  struct {
+    double sum = 0;
+    unsigned cpus = 0;
+  } nodes[k_max_nodes];
   double steal = 0, iowait = 0;
   for (const cpu_shares &cpu : raw.cpus) {
     if (!cpu.present || !std::isfinite(cpu.busy)) continue;
@@ -101,9 +105,9 @@ void encode_cpus(const raw_state &raw, writer &w, double *busy_mean) {
     interrupt.push_back(cpu.interrupt);
     steal += cpu.steal;
     iowait += cpu.iowait;
-    if (cpu.node >= 0) {
-      nodes[cpu.node].first += share;
-      nodes[cpu.node].second += 1;
+    if (cpu.node >= 0 && cpu.node < static_cast<int>(k_max_nodes)) {
+      nodes[cpu.node].sum += share;
+      nodes[cpu.node].cpus += 1;
     }
   }
   *busy_mean = std::nan("");
@@ -122,9 +126,10 @@ void encode_cpus(const raw_state &raw, writer &w, double *busy_mean) {
   w.set(k_interrupt_max, i.max);
   w.set(k_steal, steal / n);
   w.set(k_iowait, iowait / n);
-  if (!nodes.empty()) {
-    std::vector<double> per_node;
-    for (const auto &[node, sum] : nodes) per_node.push_back(sum.first / sum.second);
+  std::vector<double> per_node;
+  for (const auto &node : nodes)
+    if (node.cpus) per_node.push_back(node.sum / node.cpus);
+  if (!per_node.empty()) {
     const summary s = summarise(per_node);
     w.set(k_node_utilisation_max, s.max);
     w.set(k_node_utilisation_spread, s.max - s.min);
@@ -133,7 +138,9 @@ void encode_cpus(const raw_state &raw, writer &w, double *busy_mean) {
 
 }  // namespace
 
-const char *state_name(unsigned index) { return index < k_names.size() ? k_names[index] : "?"; }
+const std::array<state_slot, k_nr_state> &state_slots() { return k_slots; }
+
+const char *state_name(unsigned index) { return index < k_slots.size() ? k_slots[index].name : "?"; }
 
 unsigned memory_level(const pressure &memory) {
   if (memory.full_avg10 >= 20 || memory.some_avg10 >= 40) return 4;

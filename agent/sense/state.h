@@ -22,47 +22,82 @@
 
 namespace tactus::sense {
 
-/// What stands at each index of machine_state::value. Append only: shipped
+/// The indices of machine_state::value; state_slots() says what each means. Shipped
 /// models depend on the order.
 enum state_index : unsigned {
-  k_utilisation_mean = 0,     ///< busy share of the CPUs, mean
-  k_utilisation_max,          ///< .. of the busiest CPU
-  k_utilisation_min,          ///< .. of the idlest CPU
-  k_utilisation_spread,       ///< twice the standard deviation over CPUs
-  k_node_utilisation_max,     ///< busy share of the busiest NUMA node
-  k_node_utilisation_spread,  ///< busiest minus idlest node
-  k_load_balance,             ///< 1 - coefficient of variation of the busy shares
-  k_frequency_mean,           ///< current / maximum frequency, mean over CPUs
-  k_frequency_min,            ///< .. of the slowest CPU
-  k_interrupt_mean,           ///< irq + softirq share, mean
-  k_interrupt_max,            ///< .. of the CPU with most
-  k_steal,                    ///< share taken by the hypervisor
-  k_iowait,                   ///< idle with I/O outstanding
-  k_background,               ///< busy share of what Tactus does not manage
-  k_managed,                  ///< busy share of managed workers
-  k_cpu_pressure,             ///< PSI cpu, some, 10 s
-  k_memory_pressure_some,     ///< PSI memory, some, 10 s
-  k_memory_pressure_full,     ///< PSI memory, full, 10 s
-  k_io_pressure,              ///< PSI io, some, 10 s
-  k_memory_used,              ///< 1 - available / total
-  k_memory_level,             ///< level 0..4 of memory pressure, / 4
-  k_swap_used,                ///< used share of swap
-  k_memory_bandwidth,         ///< resctrl bytes/s over the highest rate seen
-  k_l1_miss_rate,             ///< absent unless a performance counter is given
-  k_l2_miss_rate,             ///< .. as above
-  k_l3_miss_rate,             ///< .. as above
-  k_numa_remote,              ///< share of page allocations off the local node
-  k_temperature,              ///< hottest CPU sensor: 25 C = 0, critical trip = 1
-  k_throttling,               ///< 1: throttle counters rose or frequency is capped
-  k_power_policy,             ///< 0 saving .. 1 performance
-  k_load_average,             ///< x / (1 + x), x = 1-minute load per CPU
-  k_queue_depth,              ///< x / (1 + x), x = managed workers waiting per CPU
+  k_utilisation_mean = 0,
+  k_utilisation_max,
+  k_utilisation_min,
+  k_utilisation_spread,
+  k_node_utilisation_max,
+  k_node_utilisation_spread,
+  k_load_balance,
+  k_frequency_mean,
+  k_frequency_min,
+  k_interrupt_mean,
+  k_interrupt_max,
+  k_steal,
+  k_iowait,
+  k_background,
+  k_managed,
+  k_cpu_pressure,
+  k_memory_pressure_some,
+  k_memory_pressure_full,
+  k_io_pressure,
+  k_memory_used,
+  k_memory_level,
+  k_swap_used,
+  k_memory_bandwidth,
+  k_l1_miss_rate,
+  k_l2_miss_rate,
+  k_l3_miss_rate,
+  k_numa_remote,
+  k_temperature,
+  k_throttling,
+  k_power_policy,
+  k_load_average,
+  k_queue_depth,
   k_nr_state,
 };
-static_assert(int(k_nr_state) == learn::k_state_size, "the networks take this many floats");
+static_assert(int(k_nr_state) == learn::k_state_size && learn::k_state_size == 32, "the networks take this many floats");
+static_assert(k_nr_state <= 32, "one present bit each");
 
-/// Short name of an index, for logs and pages; "?" beyond the end.
+/// The fields of the machine state. Each comes from one provider (provider.h) and
+/// stands at one or more indices.
+enum class field : unsigned char {
+  core_utilisation,
+  node_utilisation,
+  frequency_scaling,
+  memory_pressure,
+  memory_bandwidth,
+  l1_miss_rate,
+  l2_miss_rate,
+  l3_miss_rate,
+  numa_cross_traffic,
+  queue_depths,
+  load_balance,
+  cpu_temperature,
+  thermal_throttling,
+  power_state,
+  background_load,
+  interrupt_load,
+};
+inline constexpr unsigned k_nr_fields = 16;
+
+/// What stands at an index. docs/machine-state.md is this table for readers.
+struct state_slot {
+  const char *name;     ///< short, for logs and pages
+  field of;
+  const char *meaning;  ///< of the value, 0 to 1
+};
+const std::array<state_slot, k_nr_state> &state_slots();
+
+/// state_slots()[index].name; "?" beyond the end.
 const char *state_name(unsigned index);
+
+inline constexpr unsigned k_max_nodes = 64;                // nodes beyond are left out
+inline constexpr std::size_t k_files_per_sample = 64;      // of per-CPU files of a kind, to bound a sample's cost
+inline constexpr double k_default_critical_c = 100.0;      // where no trip point is published
 
 /// Shares of one CPU's time since the sample before, each in [0,1].
 struct cpu_shares {
