@@ -367,6 +367,7 @@ figures simulation::window() const {
   const double passed = static_cast<double>(std::max<std::uint64_t>(1, now_ - window_begin_ns_));
   f.seconds = passed * 1e-9;
   f.cost = (present_area_ + static_cast<double>(present_) * static_cast<double>(now_ - present_since_ns_)) / passed;
+  for (std::size_t c = 0; c < f.classes.size(); ++c) f.weight_ended += f.classes[c].ended * load_.classes[c].weight;
   const tactus_stats& s = sched_.stats;
   for (unsigned i = 0; i < TACTUS_NR_SOURCES; ++i) f.decisions[i] = s.decisions[i] - stats_before_.decisions[i];
   f.decisions[TACTUS_NR_SOURCES] = sched_.rule_decisions - rule_before_;

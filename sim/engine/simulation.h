@@ -9,6 +9,7 @@
 // Nothing is allocated in steady state. Not thread-safe; several may run in several threads.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -55,12 +56,16 @@ struct figures {
   std::uint64_t decisions[TACTUS_NR_SOURCES + 1] = {};  // the last: by a fixed rule
   std::uint64_t migrations = 0, preemptions = 0, ring_lost = 0, held = 0, timer_kicks = 0;
   std::uint64_t events = 0, ops = 0;
+  std::uint64_t weight_ended = 0;  // of the tasks that ended
   double busy = 0;  // mean share of CPUs that ran something
   std::uint64_t all_decisions() const {
     std::uint64_t sum = 0;
     for (const std::uint64_t d : decisions) sum += d;
     return sum;
   }
+  // Weighted mean response time: area under weighted tasks present by weight ended. With given arrivals
+  // it orders policies as cost does (Little's law); in a closed loop cost alone says nothing.
+  double response_ns() const { return cost * seconds * 1e9 / static_cast<double>(std::max<std::uint64_t>(1, weight_ended)); }
 };
 
 struct simulation_options {

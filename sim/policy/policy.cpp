@@ -30,6 +30,11 @@ const std::vector<policy_name>& policy_names() {
       {"shortest-expected-delay", "(workers + 1) / speed is least"},
       {"fastest-first", "greedy: the fastest idle place, else one queue for all"},
       {"threshold:M", "as greedy, but a slow place only when M or more wait"},
+      {"threshold:best", "with the M that costs least in short trials"},
+      {"affinity-strict", "a class waits for its own fastest places"},
+      {"affinity", "its own places first, any idle one else"},
+      {"affinity-two", "an idle foreign place when two of the class wait"},
+      {"bandit", "LinUCB, one model per class and place; reward: minus the worker's own sojourn time"},
   };
   return names;
 }
@@ -42,6 +47,8 @@ std::unique_ptr<policy> make_policy(const std::string& name, const policy_settin
   if (name == "learned") return make_learned("", settings);
   if (name.starts_with("learned:")) return make_learned(name.substr(8), settings);
 #endif
+  if (name == "threshold:best") return make_best_threshold(settings);
+  if (name == "bandit") return make_bandit(settings);
   if (auto rule = make_rule(name, settings)) return rule;
   throw description_error(fmt::format("policy {}: unknown; see tactus-sim list", name));
 }

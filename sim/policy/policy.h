@@ -8,7 +8,10 @@
 //   round-robin, join-shortest-queue, power-of-two, join-idle-queue, shortest-expected-delay
 //                       immediate dispatch to one place, nobody takes from another's queue
 //   fastest-first       greedy: the fastest idle place, else one queue for all
-//   threshold:M         as greedy, but a slow place only when M or more wait
+//   threshold:M         as greedy, but a slow place only when M or more wait; M = best: searched
+//   affinity-strict, affinity, affinity-two
+//                       a class waits at its own fastest places; others help never, always, when two wait
+//   bandit              immediate dispatch by LinUCB on the worker's own sojourn time
 #pragma once
 
 #include <memory>
@@ -58,6 +61,11 @@ void publish_true_tiers(simulation& s);
 
 // The parts of make_policy.
 std::unique_ptr<policy> make_rule(const std::string& name, const policy_settings& settings);  // null: no rule of that name
+std::unique_ptr<policy> make_threshold(unsigned m, const policy_settings& settings);
+// The m of least cost in trials under this seed; make_best_threshold seeks it when it is attached.
+unsigned best_threshold(const machine& m, const workload& w, std::uint64_t seed);
+std::unique_ptr<policy> make_best_threshold(const policy_settings& settings);
+std::unique_ptr<policy> make_bandit(const policy_settings& settings);
 std::unique_ptr<policy> make_random_rows();
 std::unique_ptr<policy> make_row_table(const std::string& file);
 std::unique_ptr<policy> make_learned(const std::string& checkpoint, const policy_settings& settings);

@@ -8,7 +8,11 @@
 namespace tactus::sim {
 namespace {
 
-enum class rule_kind { round_robin, shortest_queue, power_of_two, idle_queue, expected_delay, threshold };
+enum class rule_kind { round_robin, shortest_queue, power_of_two, idle_queue, expected_delay, threshold, affinity };
+
+// affinity: a place that is not among the class's fastest is used when this many wait at the own one,
+// the worker in question among them.
+constexpr unsigned k_never_cross = ~0u;
 
 class rule_policy final : public policy, public decision_rule {
  public:
@@ -39,27 +43,51 @@ class rule_policy final : public policy, public decision_rule {
       case rule_kind::idle_queue: return drawn((v.idle & d.legal) != 0 ? v.idle & d.legal : d.legal);
       case rule_kind::expected_delay:
         return least(s, d.legal, [&](std::uint32_t k) { return (load(s, k) + 1.0 / s.places[k].nr_cpus) / speed[k]; });
+      case rule_kind::affinity: return wake_by_affinity(s, v, d, speed);
       case rule_kind::threshold: break;
     }
-    const double best = *std::max_element(speed.begin(), speed.end());
     const std::uint64_t idle = v.idle & d.legal;
     if (idle != 0) {
-      // The one where it ran before among equals.
-      const std::uint32_t k = least(s, idle, [&](std::uint32_t i) { return -speed[i] - (i == v.prev ? 1e-9 : 0); });
-      if (speed[k] >= k_fast * best || d.waiting + 1 >= threshold_) return k;
+      const std::uint32_t k = fastest(s, idle, speed, v.prev);
+      if (is_fast(speed, k) || d.waiting + 1 >= threshold_) return k;
     }
     if (d.hold_legal) return TACTUS_HOLD;
     return least(s, d.legal, [&](std::uint32_t k) { return (load(s, k) + 1.0 / s.places[k].nr_cpus) / speed[k]; });
   }
 
-  bool take(const scheduler&, const kernel_thread& p, std::uint32_t place, std::uint32_t others_waiting) override {
-    if (kind_ != rule_kind::threshold) return false;
+  bool take(const scheduler& s, const kernel_thread& p, std::uint32_t place, std::uint32_t others_waiting) override {
     const std::vector<double>& speed = speed_[p.t.slot];
-    return speed[place] >= k_fast * *std::max_element(speed.begin(), speed.end()) || others_waiting + 1 >= threshold_;
+    switch (kind_) {
+      case rule_kind::threshold: return is_fast(speed, place) || others_waiting + 1 >= threshold_;
+      case rule_kind::affinity:
+        return is_fast(speed, place) ||
+               (p.t.queued < s.nr_places && static_cast<std::uint32_t>(s.depth[p.t.queued]) >= threshold_);
+      default: return false;
+    }
   }
 
  private:
   static constexpr double k_fast = 0.758;  // of the best speed: tier 0
+
+  static bool is_fast(const std::vector<double>& speed, std::uint32_t place) {
+    return speed[place] >= k_fast * *std::max_element(speed.begin(), speed.end());
+  }
+  // The one where it ran before among equals.
+  static std::uint32_t fastest(const scheduler& s, std::uint64_t among, const std::vector<double>& speed, std::uint32_t prev) {
+    return least(s, among, [&](std::uint32_t i) { return -speed[i] - (i == prev ? 1e-9 : 0); });
+  }
+  // Each class waits in the queues of its own fastest places; others help when they may.
+  std::uint32_t wake_by_affinity(const scheduler& s, const tactus_view& v, const tactus_decided& d, const std::vector<double>& speed) const {
+    std::uint64_t own = 0;
+    for (std::uint32_t k = 0; k < s.nr_places; ++k) own |= static_cast<std::uint64_t>(is_fast(speed, k)) << k;
+    own &= d.legal;
+    const std::uint64_t idle = v.idle & d.legal;
+    if ((idle & own) != 0) return fastest(s, idle & own, speed, v.prev);
+    if (own == 0) own = d.legal;
+    const std::uint32_t queue = least(s, own, [&](std::uint32_t k) { return load(s, k); });
+    const bool helped = idle != 0 && static_cast<std::uint32_t>(s.depth[queue] + 1) >= threshold_;
+    return helped ? fastest(s, idle, speed, v.prev) : queue;
+  }
 
   // Workers per CPU at a place, waiting or running.
   static double load(const scheduler& s, std::uint32_t k) {
@@ -110,14 +138,21 @@ std::unique_ptr<policy> make_rule(const std::string& name, const policy_settings
   if (name == "join-idle-queue") return make(rule_kind::idle_queue, 0);
   if (name == "shortest-expected-delay") return make(rule_kind::expected_delay, 0);
   if (name == "fastest-first") return make(rule_kind::threshold, 0);
+  if (name == "affinity-strict") return make(rule_kind::affinity, k_never_cross);
+  if (name == "affinity") return make(rule_kind::affinity, 0);
+  if (name == "affinity-two") return make(rule_kind::affinity, 2);
   if (name.starts_with("threshold:")) {
     unsigned m = 0;
     const char* end = name.data() + name.size();
     const auto [at, error] = std::from_chars(name.data() + 10, end, m);
     if (error != std::errc{} || at != end) throw description_error("policy " + name + ": expected threshold:M with a whole number");
-    return make(rule_kind::threshold, m);
+    return make_threshold(m, settings);
   }
   return nullptr;
+}
+
+std::unique_ptr<policy> make_threshold(unsigned m, const policy_settings& settings) {
+  return std::make_unique<rule_policy>(rule_kind::threshold, m, settings.seed);
 }
 
 }  // namespace tactus::sim

@@ -36,6 +36,41 @@ TEST_CASE("immediate dispatch to two servers costs what the exact chains say") {
   CHECK(cost(unequal_cpus(1, 1, 0.25), 0.5, "shortest-expected-delay") == doctest::Approx(1.30890 * 1.045).epsilon(0.05));
 }
 
+TEST_CASE("affinity: each of three rules costs what the exact chain says") {
+  // LEARNING.md 8.6 at off 0.5, load 0.5: optimum 1.87496; class-own first +13.9 %, strict +6.7 %, cross at two +1.2 %.
+  const machine m = parse_machine("two", "[[cpus]]\ntype = \"a\"\n[[cpus]]\njoined = true\ntype = \"b\"\n");
+  std::string text = "[[pool]]\nname = \"pool\"\nworkers = 600\nspares = 0\nsteals = false\n";
+  for (const char* c : {"a", "b"})
+    text += fmt::format("[[class]]\nname = \"{0}\"\nwork = {{{1}}}\n[class.speed]\n{2} = 0.5\n[[flow]]\n"
+                        "arrivals = {{kind = \"poisson\", per_s = 5000}}\n[[flow.stage]]\nclass = \"{0}\"\n",
+                        c, k_job, c[0] == 'a' ? "b" : "a");
+  const workload w = parse_workload("affinity", text);
+  const auto cost_of = [&](const char* name) { return cost_over_seeds(m, w, name, k_slow_build ? 0.3 : 8, 4).mean; };
+  const double tolerance = k_slow_build ? 0.15 : 0.03;
+  CHECK(cost_of("affinity-strict") == doctest::Approx(1.87496 * 1.067).epsilon(tolerance));
+  CHECK(cost_of("affinity") == doctest::Approx(1.87496 * 1.139).epsilon(tolerance));
+  CHECK(cost_of("affinity-two") == doctest::Approx(1.87496 * 1.012).epsilon(tolerance));
+}
+
+TEST_CASE("the bandit learns the selfish rule: better than the shortest queue, no better than the optimum") {
+  if (k_slow_build) return;
+  // LEARNING.md 8.5, speeds 1 and 0.25, load 0.5: optimum 1.30890, shortest expected delay up to +9.4 %, JSQ +18.4 %.
+  const double c = cost(unequal_cpus(1, 1, 0.25), 0.5, "bandit");
+  MESSAGE("bandit " << c);
+  CHECK(c > 1.30890 * 0.98);
+  CHECK(c < 1.30890 * 1.14);
+}
+
+TEST_CASE("the search for a threshold finds what the exact solution says") {
+  if (k_slow_build) return;
+  // LEARNING.md 8.3, load 0.5: 2 at speeds 1 and 0.25; 5 at 1 and 0.1, near which the cost is flat.
+  CHECK(best_threshold(unequal_cpus(1, 1, 0.25), queue_of(k_job, 0.5), 1) == 2);
+  const unsigned m = best_threshold(unequal_cpus(1, 1, 0.1), queue_of(k_job, 0.5), 1);
+  CHECK(m >= 4);
+  CHECK(m <= 8);
+  CHECK(cost(unequal_cpus(1, 1, 0.25), 0.5, "threshold:best") == doctest::Approx(1.29168).epsilon(0.02));
+}
+
 TEST_CASE("rows of a table decide, and rows that do not fit the machine are refused") {
   const std::string file = "sim_rules_test_rows.json";
   const auto write = [&](const char* text) { std::ofstream(file) << text; };
