@@ -10,6 +10,7 @@ SHELL := /bin/bash
 BUILD ?= build
 JOBS ?= $(shell nproc)
 SEED ?= 1
+SEEDS ?= 5
 ROUNDS ?= 10
 KERNEL ?= latest
 HOST ?= 0
@@ -17,7 +18,7 @@ NAME ?= --quick all
 STRESS_SECONDS ?= 600
 STRESS_TASKS ?= 100000000
 
-.PHONY: help setup deps-build deps-vm deps-all configure build build-demo demo check check-full oracle pretrain stress bench clean
+.PHONY: help setup deps-build deps-vm deps-all configure build build-demo demo check check-full oracle pretrain results stress bench clean
 
 help:
 	@echo 'make demo        the whole thing, from nothing to a report: packages, kernel, build, VM, comparison'
@@ -26,6 +27,8 @@ help:
 	@echo 'make check-full  the same with every VM test on every kernel'
 	@echo 'make oracle      trains the learner on systems with exactly known optima; says which bounds it met'
 	@echo 'make pretrain    trains the model that agents start from anew (models/start.ckpt) and judges it'
+	@echo 'make results     simulated costs of all policies on all machines and work loads: docs/results.md; SEEDS=5;'
+	@echo '                   goes on where it was interrupted (build/results.jsonl)'
 	@echo 'make stress      the pool alone for 10 minutes, and 1e8 tasks; STRESS_SECONDS=600 STRESS_TASKS=100000000;'
 	@echo '                   BUILD=build/tsan or build/asan: under the sanitizers that make check has built'
 	@echo 'make build       set-up and build only; the programs are in build/bin'
@@ -75,6 +78,10 @@ oracle: configure
 pretrain: configure
 	@cmake --build $(BUILD) -j $(JOBS) --target tactus-sim
 	@$(BUILD)/bin/tactus-sim pretrain --out models/start.ckpt --decisions 10000000 --per-world 6000 --held-out 100 --seed $(SEED)
+
+results: configure
+	@cmake --build $(BUILD) -j $(JOBS) --target tactus-sim
+	@$(BUILD)/bin/tactus-sim table --seeds $(SEEDS) --jobs $(JOBS) --journal $(BUILD)/results.jsonl --out docs/results.md
 
 stress:
 	@[ -x $(BUILD)/tests/lib_soak ] || $(MAKE) build

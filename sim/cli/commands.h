@@ -11,6 +11,7 @@ void add_list_command(CLI::App& app);
 void add_run_command(CLI::App& app);
 void add_trace_commands(CLI::App& app);  // trace, replay
 void add_pretrain_command(CLI::App& app);  // where the agent is built
+void add_table_command(CLI::App& app);     // .. this, too
 
 // Sets the exit code of a callback that ended without an exception.
 void set_exit_code(int code);

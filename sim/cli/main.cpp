@@ -21,6 +21,7 @@ examples:
   tactus-sim run --machine demo --workload frame --policy fallback
   tactus-sim run --machine laptop --workload server --policy fallback,random,fastest-first --seeds 10
   tactus-sim run --machine demo --workload frame --policy learned --learn-decisions 100000
+  tactus-sim table --machines laptop,desktop --seeds 3 --journal table.jsonl
   tactus-sim pretrain --out start.ckpt --decisions 6000000
   tactus-sim trace --machine demo --workload frame --seconds 0.1 > trace.jsonl
   tactus-sim replay trace.jsonl
@@ -44,6 +45,7 @@ int main(int argc, char** argv) {
   add_trace_commands(app);
 #ifdef TACTUS_SIM_LEARNER
   add_pretrain_command(app);
+  add_table_command(app);
 #endif
 #ifdef TACTUS_SIM_SOLVE
   add_oracle_commands(app);

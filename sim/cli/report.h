@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/engine/estimate.h"
 #include "sim/engine/simulation.h"
 
 namespace tactus::sim {
@@ -16,11 +17,6 @@ struct arm_result {
   std::vector<figures> runs;  // by seed
   std::vector<std::pair<std::string, double>> own;  // of the policy, last seed
 };
-
-struct estimate {
-  double mean = 0, lo = 0, hi = 0;  // lo == hi == mean with one value
-};
-estimate estimate_of(const std::vector<double>& values);
 
 const char* source_name(unsigned source);
 
