@@ -8,12 +8,18 @@
 // a few parts so that a wrong guess is noticed. The caller does not wait for
 // helper tasks that have not started: the loop is over when all iterations are
 // done, and its state lives until the last helper has looked at it.
+//
+// There are as many threads as workers, the caller from outside being one of them. A
+// loop long enough that the kernel's scheduler has a say (expected from before, or seen
+// after the caller's first part) gets all workers besides: where other threads are
+// busy, the one helper of a pool of two is often woken on the caller's CPU.
 #include "pool_core.h"
 #include "thread_state.h"
 
 #include <tactus/task_group.hpp>
 
 #include <algorithm>
+#include <climits>
 
 namespace tactus::detail {
 namespace {
@@ -54,14 +60,14 @@ struct loop_state {
     const std::size_t before = completed.fetch_add(n, std::memory_order_seq_cst);
     if ((before & k_sleeping) && (before & ~k_sleeping) + n == count) caller->unpark();
   }
-  // Takes parts until none is left; returns how many iterations it ran. Parts
-  // get smaller towards the end, so that all end at about the same time. The
+  // Takes parts until none is left, or so many; returns how many iterations it ran.
+  // Parts get smaller towards the end, so that all end at about the same time. The
   // caller's body is touched only with a part in hand, hence before the loop ends.
-  std::size_t work() noexcept {
+  std::size_t work(unsigned parts = UINT_MAX) noexcept {
     std::size_t mine = 0;
     std::size_t from = next.load(std::memory_order_relaxed);
     for (;;) {
-      if (from >= count) return mine;
+      if (from >= count || parts == 0) return mine;
       const std::size_t to = from + std::min(count - from, std::max(least, (count - from) / shares));
       if (!next.compare_exchange_weak(from, to, std::memory_order_relaxed)) continue;
       std::size_t finished = to - from;
@@ -78,6 +84,7 @@ struct loop_state {
         if (rest < count) finished += count - rest;
       }
       mine += to - from;
+      --parts;
       complete(finished);
       from = next.load(std::memory_order_relaxed);
     }
@@ -153,14 +160,23 @@ void run_loop(pool_core& core, const class_entry& e, std::size_t count, const lo
     }
     void operator()() { s->work(); }
   };
-  try {
-    for (std::size_t i = 0; i < helpers; ++i)
-      enqueue(core, make_task(helper(state), task_kind::detached), e);
-  } catch (...) {
-    // fewer helpers (no memory, or the pool stops): the caller does the rest
-  }
+  const auto add_helpers = [&](std::size_t n) {
+    try {
+      for (; n > 0; --n) enqueue(core, make_task(helper(state), task_kind::detached), e);
+    } catch (...) {
+      // fewer helpers (no memory, or the pool stops): the caller does the rest
+    }
+  };
+  add_helpers(helpers);
   const std::uint64_t start = core.clock.read();
-  const std::size_t mine = state->work();
+  std::size_t mine = 0;
+  if (!is_worker && threads == core.active_workers()) {
+    mine = state->work(1);
+    const double part_us = static_cast<double>(core.clock.read() - start) / ticks_per_us;
+    const std::size_t next = state->next.load(std::memory_order_relaxed);
+    if (next < count && part_us * static_cast<double>(count - next) > k_long_us * static_cast<double>(mine)) add_helpers(1);
+  }
+  mine += state->work();
   learn_cost(e, core.clock.read() - start, mine);
   if (!loop_state::done(state)) {
     const std::uint64_t from = core.clock.read();

@@ -12,6 +12,7 @@
 #include <bit>
 #include <cstdio>
 #include <linux/membarrier.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -349,6 +350,7 @@ void pool_core::stop_fences(worker& w) noexcept {
 // The count goes up before the bit is set and down after it is cleared, so a
 // zero count means that no bit was visible.
 void pool_core::set_idle(worker& w) noexcept {
+  w.last_cpu.store(sched_getcpu(), std::memory_order_relaxed);
   (w.spare ? nr_idle_spares_ : nr_idle_).fetch_add(1, std::memory_order_seq_cst);
   idle_[w.index / 64].fetch_or(1ull << (w.index % 64), std::memory_order_seq_cst);
 }
@@ -364,15 +366,25 @@ bool pool_core::unset_idle(worker& w) noexcept {
   return true;
 }
 
+// First those that last ran on another CPU than the caller's. The kernel wakes a thread where it ran
+// before if that CPU is idle, and does not look for an idle one while the machine has been busy lately; a
+// worker woken on the caller's CPU would wait until the caller sleeps or the next balancing.
 worker* pool_core::claim_idle(bool spare) noexcept {
+  const int here = sched_getcpu();
+  if (worker* w = claim_idle_where(spare, [here](int cpu) { return cpu != here; })) return w;
+  return claim_idle_where(spare, [here](int cpu) { return cpu == here; });
+}
+
+template <class Suits>
+worker* pool_core::claim_idle_where(bool spare, Suits suits) noexcept {
   const unsigned from = spare ? nr_workers : 0, to = spare ? nr_threads() : nr_workers;
   for (unsigned word = from / 64; word * 64 < to; ++word) {
     std::uint64_t bits = idle_[word].load(std::memory_order_seq_cst);
     if (word * 64 < from) bits &= ~0ull << (from % 64);
     if (to - word * 64 < 64) bits &= (1ull << (to - word * 64)) - 1;
     for (; bits; bits &= bits - 1) {
-      const unsigned i = word * 64 + static_cast<unsigned>(std::countr_zero(bits));
-      if (unset_idle(workers[i])) return &workers[i];
+      worker& w = workers[word * 64 + static_cast<unsigned>(std::countr_zero(bits))];
+      if (suits(w.last_cpu.load(std::memory_order_relaxed)) && unset_idle(w)) return &w;
     }
   }
   return nullptr;

@@ -240,6 +240,8 @@ class pool_core {
   void place_here(worker& w, task* t, const class_entry& e);
   void wake_for_own(worker& w, const class_entry& e) noexcept;
   void stop_fences(worker& w) noexcept;
+  template <class Suits>
+  worker* claim_idle_where(bool spare, Suits suits) noexcept;
   guest& find_guest();
   bool nothing_of(unsigned local_class) const noexcept;
   bool anything_ready(unsigned lowest) const noexcept;  // a ready bit may be a little out of date

@@ -5,6 +5,7 @@
 
 #include "pool_core.h"
 #include "route.h"
+#include "spread.h"
 
 #include <tactus/task_group.hpp>
 
@@ -58,6 +59,11 @@ void worker::run() {
       if (!t) t = linger();
       if (!t) t = nap();
       if (!t) {
+        if (const int cpu = sched_getcpu(); crowded(*this, cpu)) {
+          stop_searching();  // it may have to wait for the other CPU
+          leave_cpu(cpu);
+          core->start_searching();
+        }
         t = sleep_idle(nullptr, lowest_to_take());
         awake_since_ = core->clock.read();
       }
