@@ -30,6 +30,7 @@ constexpr std::size_t k_alone_parts = 4; // looks at the clock in a loop run alo
 constexpr std::size_t k_shares_per_thread = 3;
 constexpr double k_long_us = 2000;       // from here on a caller from outside is one thread more
 constexpr double k_spin_us = 50;         // how long the caller spins for the others' last parts
+constexpr double k_look_us = 3;          // see let_others_look()
 
 struct loop_state {
   std::atomic<std::size_t> next{0};
@@ -104,6 +105,17 @@ void learn_cost(const class_entry& e, std::uint64_t ticks, std::size_t iteration
   e.loop_cost.store(static_cast<std::uint32_t>(before ? (before * 3 + cost) / 4 + 1 : cost), std::memory_order_relaxed);
 }
 
+// Of loops one after the other: a worker that has just run the last part of one is about to look
+// around, but does not say so yet. A sleeper woken instead would come to the caller's CPU.
+void let_others_look(const pool_core& core, unsigned others) noexcept {
+  const auto some_awake = [&] { return core.nr_idle() != 0 && core.nr_idle() < others; };
+  if (!some_awake()) return;
+  const std::uint64_t begin = core.clock.read();
+  while (some_awake() && core.searching_.load(std::memory_order_relaxed) == 0 &&
+         static_cast<double>(core.clock.read() - begin) < k_look_us * core.clock.ticks_per_us)
+    cpu_pause();
+}
+
 }  // namespace
 
 void run_loop(pool_core& core, const class_entry& e, std::size_t count, const loop_body& body) {
@@ -167,6 +179,7 @@ void run_loop(pool_core& core, const class_entry& e, std::size_t count, const lo
       // fewer helpers (no memory, or the pool stops): the caller does the rest
     }
   };
+  let_others_look(core, core.active_workers() - (is_worker ? 1u : 0u));
   add_helpers(helpers);
   const std::uint64_t start = core.clock.read();
   std::size_t mine = 0;
