@@ -384,7 +384,9 @@ worker* pool_core::claim_idle_where(bool spare, Suits suits) noexcept {
     if (to - word * 64 < 64) bits &= (1ull << (to - word * 64)) - 1;
     for (; bits; bits &= bits - 1) {
       worker& w = workers[word * 64 + static_cast<unsigned>(std::countr_zero(bits))];
-      if (suits(w.last_cpu.load(std::memory_order_relaxed)) && unset_idle(w)) return &w;
+      if (!suits(w.last_cpu.load(std::memory_order_relaxed)) || !unset_idle(w)) continue;
+      w.last_cpu.store(sched_getcpu(), std::memory_order_relaxed);
+      return &w;
     }
   }
   return nullptr;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Keeps the sleeping workers of a pool from all being on one CPU.
+// Keeps the sleeping workers of a pool from all being on the CPU of who wakes them.
 //
 // The kernel wakes a thread on the CPU it last ran on if that is idle; if not, it looks
 // for an idle CPU only while the machine is not busy, and balances at a tick at the
 // earliest. So when every worker last ran on the CPU of a caller that goes on running,
 // the caller's next few ms are as good as serial. Claiming a worker of another CPU first
 // (pool_core::claim_idle()) helps where there is one; this provides for it: the last
-// worker to fall asleep, if all others sleep on its CPU, moves to another one first. It
-// pins nothing: the affinity mask is the same afterwards. Left alone where an agent
-// publishes rows, since then the scheduler decides about CPUs.
+// worker to fall asleep, if it was woken from its own CPU and all others sleep there too,
+// moves to another one first. It pins nothing: the affinity mask is the same afterwards.
+// Left alone where an agent publishes rows, since then the scheduler decides about CPUs.
 #ifndef TACTUS_SRC_SPREAD_H
 #define TACTUS_SRC_SPREAD_H
 
@@ -19,13 +19,15 @@
 
 namespace tactus::detail {
 
-// Does every other worker sleep, and did it last run on this CPU? By w, before it sleeps.
+// Does every other worker sleep, and is `cpu`, the caller's, where they last ran and where w was woken
+// from? By w, before it sleeps.
 inline bool crowded(const worker& w, int cpu) noexcept {
   const pool_core& core = *w.core;
   const unsigned active = core.active_workers();
-  if (w.spare || active < 2 || core.nr_idle() + 1 < active || core.routes.load(std::memory_order_relaxed)) return false;
+  if (w.spare || active < 2 || core.nr_idle() + 1 < active) return false;
+  if (core.routes.load(std::memory_order_relaxed)) return false;
   for (unsigned i = 0; i < active; ++i)
-    if (i != w.index && core.workers[i].last_cpu.load(std::memory_order_relaxed) != cpu) return false;
+    if (core.workers[i].last_cpu.load(std::memory_order_relaxed) != cpu) return false;
   return true;
 }
 

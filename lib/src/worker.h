@@ -59,7 +59,7 @@ struct alignas(64) worker {
   std::atomic<bool> delivered{false};
   std::atomic<int> tid{0};
   std::atomic<bool> rests{false};       // takes no tasks: the pool was made smaller; pool_core::resize()
-  std::atomic<int> last_cpu{-1};        // where it ran when it became idle: pool_core::claim_idle()
+  std::atomic<int> last_cpu{-1};        // idle: where it ran last; else where its waker ran. See spread.h
   std::atomic<std::uint8_t> levels{0};  // bit p: deques[p] may hold tasks; set by the worker
   parker sleep;
   std::array<deque, k_priorities> deques;
