@@ -149,6 +149,7 @@ struct learner_stats {
 	std::uint64_t untrusted = 0;	     // decisions of groups that do not train
 	std::uint64_t bad_updates = 0;	     // gradient not finite: not applied
 	std::uint64_t compiles = 0;
+	std::uint64_t frozen_updates = 0;    // updates to come that leave the actor as it is
 	double eta = 0;		 // mean weighted tasks present, of the busiest stream
 	double scale = 0;	 // ns x weight, same stream
 	double mean_gap_ns = 0;	 // between decisions, same stream
@@ -158,7 +159,10 @@ struct learner_stats {
 	double prior_weight = 0; // kappa
 	double entropy = 0;	 // nats
 	double kl_rows = 0;	 // mean KL between consecutive compiled rows, nats
-	bool converged = false;	 // rows and critic have stood still for config's converged_publishes
+	bool converged = false;	 // rows and critic have stood still for config's converged_publishes: convergence.h
+	int steady_publishes = 0; // .. have done so for so many until now
+	double exploration = 0;	 // e of classes without deadlines
+	std::uint64_t held_out = 0; // segments not learned from
 	double kl_prior = 0;	 // mean KL(prior || pi), nats; of the last updates with kappa > 0
 	double explained_variance = 0; // of the critic; < 0: worse than a constant
 	double clipped_ratio = 0; // share of ratios above 1
@@ -168,6 +172,23 @@ struct learner_stats {
 	double value_loss = 0;
 	double advantage_rms = 0;
 	std::vector<layer_change> layers;
+};
+
+// What held-out segments say of a policy; costs in the units of rewards, less is
+// better: validation.h. dr_error is the standard error of dr. judged: enough
+// effective segments to believe either.
+struct policy_estimate {
+	double snips = 0, dr = 0, dr_error = 0, effective_segments = 0;
+	bool judged = false;
+};
+
+struct held_out_report {
+	int segments = 0;	// those looked at
+	std::uint64_t last = 0; // number of the newest held-out segment, from 1
+	double logged = 0;	// cost of what was done in them
+	policy_estimate current, champion;
+	double difference = 0, difference_error = 0; // dr of current less champion, segment by segment
+	bool finite = true;	// current weights are numbers
 };
 
 // ------------------------------------------------------------- learner set ---
@@ -224,6 +245,16 @@ public:
 
 	learner_stats stats() const;
 
+	// Current weights and the champion's on the held-out segments (the newest 256)
+	// with numbers above `after`: about 5 us each.
+	held_out_report validate(std::uint64_t after = 0) const;
+	// The weights to go back to. At first those of the start or of the last load.
+	void set_champion();			     // the current ones
+	void load_champion(std::string const& path); // throws checkpoint_error, nothing changed then
+	// Current weights become the champion's, with fresh RMSProp state; what was
+	// held out before is forgotten.
+	void restore_champion();
+
 	// What was learned so far becomes the start of a new course: the schedules of
 	// rate, entropy and prior begin anew, and the present policy is the prior.
 	// For a model that others start from. REQUIRES: learning is off.
@@ -233,7 +264,10 @@ public:
 	// folder). Throws checkpoint_error.
 	void save(std::string const& path) const;
 	// On error throws checkpoint_error and nothing has changed. Keeps running
-	// learners running; inputs kept for decisions under way stay.
+	// learners running; inputs kept for decisions under way stay. From a
+	// checkpoint that another machine wrote a new course begins (begin_course),
+	// with the actor standing still for transfer_updates updates while the critic
+	// learns this machine's costs.
 	void load(std::string const& path);
 
 private:

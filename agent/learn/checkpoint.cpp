@@ -5,6 +5,7 @@
 
 #include "config.h"
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cmath>
@@ -20,7 +21,8 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "checkpoints are written as memory lies");
 
 constexpr std::uint64_t k_magic = 0x4b504354'55544354ull;
-constexpr std::uint32_t k_schema = 2; // layout of the file, the network and its inputs
+// Layout of the file, the network and its inputs.
+constexpr std::uint32_t k_schema = 3, k_schema_without_machine = 2;
 
 struct header {
 	std::uint64_t magic;
@@ -28,12 +30,14 @@ struct header {
 	std::uint32_t header_bytes;
 	std::uint32_t nr_blocks;
 	std::uint32_t nr_weights;
-	std::uint64_t shape; // of the blocks' rows and columns
+	std::uint64_t shape;
 	std::uint64_t file_bytes;
 	std::uint64_t decisions_trained, updates, updates_of_advantage;
 	double mean_square_advantage;
+	std::uint64_t machine, frozen_updates; // from schema 3 on
 };
-static_assert(sizeof(header) == 72);
+static_assert(sizeof(header) == 88);
+constexpr std::size_t k_short_header = 72; // of schema 2
 
 // FNV-1a: each step is invertible, so every single flipped byte changes it.
 std::uint64_t fnv(void const* data, std::size_t bytes, std::uint64_t hash = 0xcbf29ce484222325ull)
@@ -41,16 +45,6 @@ std::uint64_t fnv(void const* data, std::size_t bytes, std::uint64_t hash = 0xcb
 	auto const* p = static_cast<unsigned char const*>(data);
 	for (std::size_t i = 0; i < bytes; ++i)
 		hash = (hash ^ p[i]) * 0x100000001b3ull;
-	return hash;
-}
-
-std::uint64_t shape()
-{
-	std::uint64_t hash = fnv(nullptr, 0);
-	for (block const& b : k_blocks) {
-		hash = fnv(&b.rows, sizeof b.rows, hash);
-		hash = fnv(&b.cols, sizeof b.cols, hash);
-	}
 	return hash;
 }
 
@@ -80,29 +74,106 @@ void write_all(int fd, std::string const& data, std::string const& path)
 	}
 }
 
+bool all_numbers(checkpoint const& c)
+{
+	auto const finite = [](float x) { return std::isfinite(x); };
+	return std::ranges::all_of(c.theta, finite) && std::ranges::all_of(c.prior, finite) &&
+	       std::ranges::all_of(c.squares, [](float x) { return std::isfinite(x) && x >= 0; });
+}
+
 } // namespace
 
-void write_checkpoint(std::string const& path, checkpoint const& c)
+checkpoint_layout network_layout()
 {
+	std::uint64_t shape = fnv(nullptr, 0);
+	for (block const& b : k_blocks) {
+		shape = fnv(&b.rows, sizeof b.rows, shape);
+		shape = fnv(&b.cols, sizeof b.cols, shape);
+	}
+	return {k_nr_blocks, k_nr_weights, shape};
+}
+
+std::string encode_checkpoint(checkpoint const& c, checkpoint_layout const& layout)
+{
+	std::size_t const vector_bytes = sizeof(float) * layout.nr_weights;
 	header h{};
 	h.magic = k_magic;
 	h.schema = k_schema;
 	h.header_bytes = sizeof(header);
-	h.nr_blocks = k_nr_blocks;
-	h.nr_weights = k_nr_weights;
-	h.shape = shape();
-	h.file_bytes = sizeof(header) + 3 * sizeof(float) * k_nr_weights + sizeof(std::uint64_t);
+	h.nr_blocks = layout.nr_blocks;
+	h.nr_weights = layout.nr_weights;
+	h.shape = layout.shape;
+	h.file_bytes = sizeof(header) + 3 * vector_bytes + sizeof(std::uint64_t);
 	h.decisions_trained = c.decisions_trained;
 	h.updates = c.updates;
 	h.updates_of_advantage = c.updates_of_advantage;
 	h.mean_square_advantage = c.mean_square_advantage;
+	h.machine = c.machine;
+	h.frozen_updates = c.frozen_updates;
 
 	std::string data(reinterpret_cast<char const*>(&h), sizeof h);
 	for (auto const* v : {&c.theta, &c.squares, &c.prior})
-		data.append(reinterpret_cast<char const*>(v->data()), sizeof(float) * k_nr_weights);
+		data.append(reinterpret_cast<char const*>(v->data()), vector_bytes);
 	std::uint64_t const sum = fnv(data.data(), data.size());
 	data.append(reinterpret_cast<char const*>(&sum), sizeof sum);
+	return data;
+}
 
+checkpoint decode_checkpoint(std::string_view data, std::string const& name, checkpoint_layout const& layout)
+{
+	std::string const remedy = "; take an older one, or go on without";
+	auto const bytes = [](std::size_t n) { return std::to_string(n) + " bytes"; };
+	header h{};
+	if (data.size() < k_short_header)
+		refuse(checkpoint_fault::truncated, name, "is cut short (" + bytes(data.size()) + ")" + remedy);
+	std::memcpy(&h, data.data(), k_short_header);
+	if (h.magic != k_magic)
+		refuse(checkpoint_fault::schema, name, "is not a Tactus checkpoint" + remedy);
+	std::size_t const header_bytes = h.schema == k_schema		       ? sizeof(header)
+					 : h.schema == k_schema_without_machine ? k_short_header
+										: 0;
+	if (h.header_bytes != header_bytes || h.nr_blocks != layout.nr_blocks || h.nr_weights != layout.nr_weights ||
+	    h.shape != layout.shape)
+		refuse(checkpoint_fault::schema, name,
+		       "is of another version (schema " + std::to_string(h.schema) + ", " + std::to_string(h.nr_weights) +
+			       " weights; this agent has schema " + std::to_string(k_schema) + ", " +
+			       std::to_string(layout.nr_weights) + " weights)" + remedy);
+	std::size_t const vector_bytes = sizeof(float) * layout.nr_weights;
+	std::size_t const expected = header_bytes + 3 * vector_bytes + sizeof(std::uint64_t);
+	if (data.size() != expected || h.file_bytes != expected)
+		refuse(checkpoint_fault::truncated, name,
+		       "has " + bytes(data.size()) + " and should have " + std::to_string(expected) + remedy);
+	std::uint64_t sum;
+	std::memcpy(&sum, data.data() + expected - sizeof sum, sizeof sum);
+	if (sum != fnv(data.data(), expected - sizeof sum))
+		refuse(checkpoint_fault::checksum, name, "is damaged (checksum differs)" + remedy);
+	std::memcpy(&h, data.data(), header_bytes);
+
+	checkpoint c;
+	char const* at = data.data() + header_bytes;
+	for (auto* v : {&c.theta, &c.squares, &c.prior}) {
+		v->resize(layout.nr_weights);
+		std::memcpy(v->data(), at, vector_bytes);
+		at += vector_bytes;
+	}
+	if (!all_numbers(c))
+		refuse(checkpoint_fault::not_finite, name, "holds weights that are not numbers" + remedy);
+	if (!std::isfinite(h.mean_square_advantage) || h.mean_square_advantage < 0)
+		refuse(checkpoint_fault::not_finite, name, "holds means that are not numbers" + remedy);
+	c.decisions_trained = h.decisions_trained;
+	c.updates = h.updates;
+	c.updates_of_advantage = h.updates_of_advantage;
+	c.mean_square_advantage = h.mean_square_advantage;
+	c.machine = h.machine;
+	c.frozen_updates = h.frozen_updates;
+	return c;
+}
+
+void write_checkpoint(std::string const& path, checkpoint const& c)
+{
+	if (!all_numbers(c))
+		refuse(checkpoint_fault::not_finite, path, "is not written: weights are not numbers; the one there stays");
+	std::string const data = encode_checkpoint(c);
 	std::string const temporary = path + ".new";
 	{
 		file f{open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640)};
@@ -130,8 +201,9 @@ checkpoint read_checkpoint(std::string const& path)
 	struct stat st;
 	if (fstat(f.fd, &st) || !S_ISREG(st.st_mode))
 		refuse(checkpoint_fault::io, path, "is not a regular file");
-	constexpr std::size_t expected = sizeof(header) + 3 * sizeof(float) * k_nr_weights + sizeof(std::uint64_t);
-	std::string data(std::min<std::size_t>(std::size_t(st.st_size), expected + 1), '\0');
+	// One byte more than any checkpoint has is enough to see that it is none.
+	std::size_t const longest = sizeof(header) + 3 * sizeof(float) * k_nr_weights + sizeof(std::uint64_t);
+	std::string data(std::min<std::size_t>(std::size_t(st.st_size), longest + 1), '\0');
 	std::size_t done = 0;
 	while (done < data.size()) {
 		ssize_t const n = read(f.fd, data.data() + done, data.size() - done);
@@ -144,46 +216,7 @@ checkpoint read_checkpoint(std::string const& path)
 		done += std::size_t(n);
 	}
 	data.resize(done);
-
-	std::string const remedy = "; remove it, the agent then starts from the fallback's clone";
-	header h{};
-	if (data.size() < sizeof h)
-		refuse(checkpoint_fault::truncated, path, "is cut short (" + std::to_string(data.size()) + " bytes)" + remedy);
-	std::memcpy(&h, data.data(), sizeof h);
-	if (h.magic != k_magic)
-		refuse(checkpoint_fault::schema, path, "is not a Tactus checkpoint" + remedy);
-	if (h.schema != k_schema || h.header_bytes != sizeof h || h.nr_blocks != k_nr_blocks ||
-	    h.nr_weights != k_nr_weights || h.shape != shape())
-		refuse(checkpoint_fault::schema, path,
-		       "is of another version (schema " + std::to_string(h.schema) + ", " + std::to_string(h.nr_weights) +
-			       " weights; this agent has schema " + std::to_string(k_schema) + ", " +
-			       std::to_string(k_nr_weights) + " weights)" + remedy);
-	if (data.size() != expected || h.file_bytes != expected)
-		refuse(checkpoint_fault::truncated, path,
-		       "has " + std::to_string(st.st_size) + " bytes and should have " + std::to_string(expected) + remedy);
-	std::uint64_t sum;
-	std::memcpy(&sum, data.data() + expected - sizeof sum, sizeof sum);
-	if (sum != fnv(data.data(), expected - sizeof sum))
-		refuse(checkpoint_fault::checksum, path, "is damaged (checksum differs)" + remedy);
-
-	checkpoint c;
-	char const* at = data.data() + sizeof h;
-	for (auto* v : {&c.theta, &c.squares, &c.prior}) {
-		v->resize(k_nr_weights);
-		std::memcpy(v->data(), at, sizeof(float) * k_nr_weights);
-		at += sizeof(float) * k_nr_weights;
-	}
-	for (auto const* v : {&c.theta, &c.squares, &c.prior})
-		for (float x : *v)
-			if (!std::isfinite(x) || (v == &c.squares && x < 0))
-				refuse(checkpoint_fault::not_finite, path, "holds weights that are not numbers" + remedy);
-	if (!std::isfinite(h.mean_square_advantage) || h.mean_square_advantage < 0)
-		refuse(checkpoint_fault::not_finite, path, "holds means that are not numbers" + remedy);
-	c.decisions_trained = h.decisions_trained;
-	c.updates = h.updates;
-	c.updates_of_advantage = h.updates_of_advantage;
-	c.mean_square_advantage = h.mean_square_advantage;
-	return c;
+	return decode_checkpoint(data, path);
 }
 
 } // namespace tactus::learn

@@ -13,6 +13,8 @@
 namespace tactus::learn {
 
 enum target_kind : int { vtrace_target = 0, n_step = 1, gae = 2 };
+enum exploration_kind : int { sampling = 0, epsilon_greedy = 1, argmax = 2 };
+enum shape_kind : int { linear = 0, cosine = 1 };
 enum init_kind : int { normal_init = 0, he_init = 1, orthogonal_init = 2 };
 
 // Names follow docs/learning.md; units in the names. Schedules run over
@@ -22,6 +24,7 @@ enum init_kind : int { normal_init = 0, he_init = 1, orthogonal_init = 2 };
 // one run in ten passed through rows that starve the machine.
 struct learner_config {
 	std::uint64_t seed = 1; // of initial weights and cloning
+	std::uint64_t machine = 0; // fingerprint of this machine, kept in checkpoints; 0: none in particular
 
 	// targets and loss
 	int segment_length = 16;	  // n: decisions per segment
@@ -45,9 +48,10 @@ struct learner_config {
 	double max_cost_rate = 1e5;	  // weighted tasks present above this: a bad area, not learned from
 
 	// step
-	double learning_rate_start = 7e-3; // linear from start ..
+	double learning_rate_start = 7e-3; // from start ..
 	double learning_rate_end = 5e-4;   // .. to the floor
 	double learning_rate_decisions = 200e3;
+	int learning_rate_shape = linear;  // 0 linear, 1 half a cosine
 	double gradient_clip = 0.5;	   // global norm
 	double kl_target = 0;		   // > 0: the rate is also adapted so that consecutive rows differ by about
 					   // so many nats; at most 10 times and at least a tenth of the schedule's
@@ -57,15 +61,24 @@ struct learner_config {
 
 	int weight_init = 0;		   // 0 variance 1/fan-in, 1 He (2/fan-in), 2 orthogonal; for clone_steps 0 above all
 
-	// convergence, a figure: rows differ by less than this from those before, ..
+	// convergence: rows differ by less than this from those before, ..
 	double converged_kl = 1e-3;
 	int converged_publishes = 100;	   // .. for so many versions, and the critic's explained variance is steady
 
+	// a checkpoint of another machine
+	int transfer_updates = 300;	   // the actor stands still for so many updates while the critic is refitted
+
 	// rows
-	double floor = 0.01;		   // e: uniform share of a row
-	double floor_deadline = 0.004;	   // .. of a deadline class
+	int exploration = sampling;	   // 0 sampling, 1 epsilon-greedy, 2 argmax: exploration.h
+	double explore_start = 0.01;	   // e, the uniform share of a row, at first ..
+	double explore_decay = 0.995;	   // .. times this with every update ..
+	double floor = 0.01;		   // .. down to this
+	double floor_deadline = 0.004;	   // at most, of a deadline class
 	double still_power = 10;	   // odds of a row's actions are raised to it while learning is off, without
 					   // floor: nobody learns from the worse choice. Equal places stay equal.
+
+	// held-out validation
+	double held_out = 0;		   // share of segments that are not learned from; 0.05 is enough to judge by
 
 	// cloning of the fallback
 	double clone_smoothing = 0.9;	   // mass on what the fallback would do

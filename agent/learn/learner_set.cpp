@@ -9,10 +9,13 @@
 
 #include "checkpoint.h"
 #include "clone.h"
+#include "convergence.h"
+#include "exploration.h"
 #include "rows.h"
 #include "segment_queue.h"
 #include "segments.h"
 #include "shared_parameters.h"
+#include "validation.h"
 
 #include <algorithm>
 #include <cmath>
@@ -31,20 +34,26 @@ struct learner_thread_state {
 	int segments = 0;
 };
 
+// The critic's own weights; of what is before, the actor has a part.
+constexpr int k_first_critic_weight = k_blocks[b_value_h].offset;
+static_assert(b_value_h + 2 == k_nr_blocks && b_value_z + 1 == k_nr_blocks, "the critic's blocks are the last");
+
 // Exponential means for figures, over about 200 updates.
 constexpr double k_figure_step = 0.005;
 
 } // namespace
 
 struct learner_set::impl {
-	explicit impl(learner_config const& c) : config(c), history(c.kept_versions), queue(c.queue_segments)
+	explicit impl(learner_config const& c)
+		: config(c), explore(config), history(c.kept_versions), queue(c.queue_segments),
+		  settling(c.converged_kl, c.converged_publishes)
 	{
 		weights<float> theta;
 		initial_weights(config.seed, theta.data(), config.weight_init);
 		clone_fallback(config, theta.data());
 		shared.set(theta.data(), nullptr);
 		prior = std::make_shared<weights<float> const>(theta);
-		start_weights = prior;
+		start_weights = champion = prior;
 		for (int i = 0; i < TACTUS_MAX_DOMAINS; ++i)
 			domains.push_back(std::make_unique<domain>(config, history));
 	}
@@ -53,6 +62,7 @@ struct learner_set::impl {
 		domain(learner_config const& c, version_history const& h) : assembler(c, h) {}
 		std::mutex mutex;
 		domain_assembler assembler;
+		std::uint64_t segments = 0; // assembled so far
 	};
 
 	void take(std::uint8_t which, std::uint64_t sequence, decision const* d);
@@ -60,12 +70,19 @@ struct learner_set::impl {
 	void apply(learner_thread_state& state, schedule const& now);
 	void run();
 	void note(step_report const& r, double norm, bool applied);
-	void rows_changed(double kl);
+	void rows_changed(double kl, double tasks_present);
+	stream_figures busiest();
+	std::uint64_t frozen_left() const // several learners may each take the last one
+	{
+		return std::uint64_t(std::max<std::int64_t>(0, frozen_updates.load(std::memory_order_relaxed)));
+	}
 
 	learner_config const config;
+	learn::exploration const explore;
 	shared_parameters shared;
 	version_history history;
 	segment_queue queue;
+	held_out_segments held_out;
 	std::vector<std::unique_ptr<domain>> domains;
 	std::vector<std::jthread> threads;
 	learner_thread_state inline_state; // of submit without threads
@@ -76,24 +93,24 @@ struct learner_set::impl {
 	std::atomic<int> nr_threads{0};
 	std::atomic<std::uint64_t> decisions_seen{0}, decisions_trained{0}, updates{0}, segments_dropped{0};
 	std::atomic<double> service_time_ns{0};
+	std::atomic<std::int64_t> frozen_updates{0}; // until the actor learns again
 	std::atomic<double> rate_factor{1}; // of the learning rate, where it adapts to the rows' change
 	// Mean square of A with its count, for the running RMS.
 	std::atomic<double> mean_square_advantage{0};
 	std::atomic<std::uint64_t> updates_of_advantage{0};
 
-	mutable std::mutex stats_mutex; // prior, start_weights, figures
-	std::shared_ptr<weights<float> const> prior, start_weights;
+	mutable std::mutex stats_mutex; // the next, down to compile's
+	std::shared_ptr<weights<float> const> prior, start_weights, champion;
 	learner_stats figures;
 	double mean_error = 0, mean_target = 0, mean_target_square = 0;
 	std::uint64_t figure_count = 0;
+	convergence settling;
 
 	// Of compile, by its one thread.
 	weights<float> compile_theta;
 	evaluation<float> compile_pi;
 	std::vector<std::uint16_t> last_rows; // slots x situations x cdf, once a slot was compiled
 	std::array<int, k_max_slots> last_places{};
-	int steady_publishes = 0;
-	double steady_variance = 0; // explained variance when they began
 };
 
 learner_set::learner_set(learner_config const& config)
@@ -141,6 +158,10 @@ void learner_set::impl::take(std::uint8_t which, std::uint64_t sequence, decisio
 	if (!learning.load(std::memory_order_relaxed))
 		return;
 	dom.assembler.event(sequence, d, service_time_ns.load(std::memory_order_relaxed), [&](segment&& s) {
+		if (is_held_out(dom.segments++, config.held_out)) {
+			held_out.add(s);
+			return;
+		}
 		if (nr_threads.load(std::memory_order_relaxed) == 0) {
 			std::scoped_lock one_at_a_time(inline_mutex);
 			learn(inline_state, s);
@@ -186,13 +207,19 @@ void learner_set::impl::learn(learner_thread_state& state, segment const& s)
 void learner_set::impl::apply(learner_thread_state& state, schedule const& now)
 {
 	state.gradient /= float(state.segments);
+	bool const frozen = frozen_updates.load(std::memory_order_relaxed) > 0;
+	int const first = frozen ? k_first_critic_weight : 0;
+	state.gradient.head(first).setZero();
 	double const norm = double(state.gradient.norm());
 	bool const finite = std::isfinite(norm);
 	if (finite) {
 		if (norm > config.gradient_clip)
 			state.gradient *= float(config.gradient_clip / norm);
-		shared.apply(state.gradient.data(), now.learning_rate * rate_factor.load(std::memory_order_relaxed), config.rms_decay, config.rms_epsilon);
+		shared.apply(state.gradient.data(), now.learning_rate * rate_factor.load(std::memory_order_relaxed), config.rms_decay,
+			     config.rms_epsilon, first);
 		updates.fetch_add(1, std::memory_order_relaxed);
+		if (frozen)
+			frozen_updates.fetch_sub(1, std::memory_order_relaxed);
 	}
 	if (finite && state.report.policy_terms > 0) {
 		double const square = state.report.sum_square_advantage / state.report.policy_terms;
@@ -263,14 +290,15 @@ void learner_set::compile(std::shared_ptr<policy_inputs const> inputs, row_sink&
 	int const nr_places = inputs->nr_places;
 	auto contexts = std::make_shared<version_contexts>();
 	contexts->version = inputs->version;
+	std::uint64_t const updates = p.updates.load(std::memory_order_relaxed);
 	for (unsigned slot = 0; slot < unsigned(k_max_slots); ++slot)
 		if (inputs->classes[slot].in_use)
-			contexts->slot[slot] = encode(*inputs, slot, p.config);
+			contexts->slot[slot] = encode(*inputs, slot, p.config, updates);
 	{
 		policy_inputs nobody;
 		nobody.nr_places = nr_places;
 		nobody.state = inputs->state;
-		contexts->slot[k_max_slots] = encode(nobody, 0, p.config);
+		contexts->slot[k_max_slots] = encode(nobody, 0, p.config, updates);
 	}
 	p.shared.snapshot(p.compile_theta.data());
 	bool const exploring = p.learning.load(std::memory_order_relaxed);
@@ -315,10 +343,7 @@ void learner_set::compile(std::shared_ptr<policy_inputs const> inputs, row_sink&
 			std::copy(places.begin(), places.end(), z.begin());
 			z.back() = p.compile_pi.hold_logit(i);
 			near_actions(x, b.situation[std::size_t(i)], near);
-			if (!exploring)
-				for (float& v : z)
-					v *= float(p.config.still_power);
-			row_distribution(z, near, exploring ? double(x.floor) : 0, probability);
+			p.explore.distribution(z, near, double(x.floor), exploring, probability);
 			tactus_row& row = rows[std::size_t(i)];
 			row = {};
 			float const confidence = std::isfinite(c.confidence) ? std::clamp(c.confidence, 0.0f, 1.0f) : 0;
@@ -337,31 +362,39 @@ void learner_set::compile(std::shared_ptr<policy_inputs const> inputs, row_sink&
 			sink.put(slot, s, rows[std::size_t(column[s])]);
 	}
 	p.history.add(std::move(contexts));
+	double const tasks_present = p.busiest().eta;
 	std::scoped_lock lock(p.stats_mutex);
 	++p.figures.compiles;
 	if (rows_compared)
-		p.rows_changed(sum_kl / rows_compared);
+		p.rows_changed(sum_kl / rows_compared, tasks_present);
 }
 
 // Of the rows just compiled against those before. Holds stats_mutex.
-void learner_set::impl::rows_changed(double kl)
+void learner_set::impl::rows_changed(double kl, double tasks_present)
 {
 	figures.kl_rows = kl;
-	bool const steady = kl < config.converged_kl && std::abs(figures.explained_variance - steady_variance) < 0.1;
-	if (!steady)
-		steady_variance = figures.explained_variance;
-	steady_publishes = steady ? steady_publishes + 1 : 0;
-	figures.converged = steady_publishes >= config.converged_publishes;
-	if (config.kl_target <= 0)
-		return;
-	double const factor = rate_factor.load(std::memory_order_relaxed);
-	double const wanted = kl > 2 * config.kl_target ? factor / 1.5 : kl < config.kl_target / 2 ? factor * 1.5 : factor;
-	rate_factor.store(std::clamp(wanted, 0.1, 10.0), std::memory_order_relaxed);
+	figures.converged = settling.publish(kl, figures.explained_variance, tasks_present);
+	figures.steady_publishes = settling.steady_publishes();
+	rate_factor.store(adapted_rate(rate_factor.load(std::memory_order_relaxed), kl, config.kl_target),
+			  std::memory_order_relaxed);
+}
+
+// The stream with the most decisions.
+stream_figures learner_set::impl::busiest()
+{
+	stream_figures most;
+	for (auto& d : domains) {
+		std::scoped_lock lock(d->mutex);
+		stream_figures const f = d->assembler.figures();
+		if (f.count > most.count)
+			most = f;
+	}
+	return most;
 }
 
 std::vector<double> learner_set::distribution(policy_inputs const& inputs, unsigned slot, unsigned situation) const
 {
-	context const x = encode(inputs, slot, impl_->config);
+	context const x = encode(inputs, slot, impl_->config, impl_->updates.load(std::memory_order_relaxed));
 	weights<float> theta;
 	impl_->shared.snapshot(theta.data());
 	batch b;
@@ -374,7 +407,7 @@ std::vector<double> learner_set::distribution(policy_inputs const& inputs, unsig
 	std::vector<double> out(z.size());
 	std::vector<std::uint8_t> near;
 	near_actions(x, situation, near);
-	row_distribution(z, near, double(x.floor), out);
+	impl_->explore.distribution(z, near, double(x.floor), true, out);
 	return out;
 }
 
@@ -394,8 +427,8 @@ learner_stats learner_set::stats() const
 	s.decisions_trained = p.decisions_trained.load(std::memory_order_relaxed);
 	s.updates = p.updates.load(std::memory_order_relaxed);
 	s.segments_dropped = p.segments_dropped.load(std::memory_order_relaxed);
+	s.frozen_updates = p.frozen_left();
 	s.advantage_rms = std::sqrt(p.mean_square_advantage.load(std::memory_order_relaxed));
-	std::uint64_t busiest = 0;
 	for (auto& d : p.domains) {
 		std::scoped_lock lock(d->mutex);
 		assembly_counts const& c = d->assembler.counts();
@@ -403,14 +436,13 @@ learner_stats learner_set::stats() const
 		s.bad_costs += c.bad_costs;
 		s.unknown_versions += c.unknown_versions;
 		s.untrusted += c.untrusted;
-		stream_figures const f = d->assembler.figures();
-		if (f.count > busiest) {
-			busiest = f.count;
-			s.eta = f.eta;
-			s.scale = f.scale;
-			s.mean_gap_ns = f.mean_gap_ns;
-		}
 	}
+	stream_figures const f = impl_->busiest();
+	s.eta = f.eta;
+	s.scale = f.scale;
+	s.mean_gap_ns = f.mean_gap_ns;
+	s.exploration = p.explore.share(s.updates, false);
+	s.held_out = p.held_out.last();
 	double service = p.config.service_time_ns > 0 ? p.config.service_time_ns
 						      : p.service_time_ns.load(std::memory_order_relaxed);
 	if (service <= 0)
@@ -438,6 +470,63 @@ void learner_set::begin_course()
 	p.start_weights = p.prior;
 }
 
+held_out_report learner_set::validate(std::uint64_t after) const
+{
+	impl const& p = *impl_;
+	held_out_report out;
+	auto const segments = p.held_out.newer_than(after, out.last);
+	out.segments = int(segments.size());
+	weights<float> theta;
+	p.shared.snapshot(theta.data());
+	out.finite = theta.allFinite();
+	if (segments.empty())
+		return out;
+	std::shared_ptr<weights<float> const> champion;
+	{
+		std::scoped_lock lock(p.stats_mutex);
+		champion = p.champion;
+	}
+	validator v;
+	std::vector<segment_value> current, before;
+	for (auto const& s : segments) {
+		current.push_back(v.evaluate(theta.data(), theta.data(), *s));
+		before.push_back(v.evaluate(champion->data(), theta.data(), *s));
+		out.logged -= current.back().sampled / double(segments.size());
+	}
+	out.current = estimate(current);
+	out.champion = estimate(before);
+	difference_estimate const d = difference(current, before);
+	out.difference = d.mean;
+	out.difference_error = d.error;
+	return out;
+}
+
+void learner_set::set_champion()
+{
+	impl& p = *impl_;
+	std::vector<float> theta(k_nr_weights);
+	p.shared.snapshot(theta.data());
+	std::scoped_lock lock(p.stats_mutex);
+	p.champion = std::make_shared<weights<float> const>(Eigen::Map<weights<float> const>(theta.data()));
+}
+
+void learner_set::load_champion(std::string const& path)
+{
+	checkpoint const c = read_checkpoint(path);
+	std::scoped_lock lock(impl_->stats_mutex);
+	impl_->champion = std::make_shared<weights<float> const>(Eigen::Map<weights<float> const>(c.theta.data()));
+}
+
+void learner_set::restore_champion()
+{
+	impl& p = *impl_;
+	{
+		std::scoped_lock lock(p.stats_mutex);
+		p.shared.set(p.champion->data(), nullptr);
+	}
+	p.held_out.clear();
+}
+
 void learner_set::save(std::string const& path) const
 {
 	impl const& p = *impl_;
@@ -454,13 +543,23 @@ void learner_set::save(std::string const& path) const
 	c.updates = p.updates.load(std::memory_order_relaxed);
 	c.mean_square_advantage = p.mean_square_advantage.load(std::memory_order_relaxed);
 	c.updates_of_advantage = p.updates_of_advantage.load(std::memory_order_relaxed);
+	c.machine = p.config.machine;
+	c.frozen_updates = p.frozen_left();
 	write_checkpoint(path, c);
 }
 
 void learner_set::load(std::string const& path)
 {
-	checkpoint const c = read_checkpoint(path);
+	checkpoint c = read_checkpoint(path);
 	impl& p = *impl_;
+	if (c.machine && p.config.machine && c.machine != p.config.machine) {
+		c.prior = c.theta;
+		c.decisions_trained = 0;
+		c.updates_of_advantage = 0;
+		c.mean_square_advantage = 0;
+		c.frozen_updates = std::uint64_t(p.config.transfer_updates);
+	}
+	p.frozen_updates = std::int64_t(std::min<std::uint64_t>(c.frozen_updates, 1'000'000'000));
 	p.shared.set(c.theta.data(), c.squares.data(), c.updates);
 	p.decisions_trained = c.decisions_trained;
 	p.updates = c.updates;
@@ -469,6 +568,7 @@ void learner_set::load(std::string const& path)
 	std::scoped_lock lock(p.stats_mutex);
 	p.prior = std::make_shared<weights<float> const>(Eigen::Map<weights<float> const>(c.prior.data()));
 	p.start_weights = std::make_shared<weights<float> const>(Eigen::Map<weights<float> const>(c.theta.data()));
+	p.champion = p.start_weights;
 }
 
 } // namespace tactus::learn

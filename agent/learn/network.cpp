@@ -4,6 +4,8 @@
 // its inputs. Buffers grow to the largest batch seen and are then reused.
 #include "network.h"
 
+#include "exploration.h"
+
 #include <algorithm>
 #include <cmath>
 #include <random>
@@ -40,13 +42,13 @@ template <class Matrix> void reserve(Matrix& m, int rows, int cols)
 
 } // namespace
 
-context encode(policy_inputs const& inputs, unsigned slot, learner_config const& config)
+context encode(policy_inputs const& inputs, unsigned slot, learner_config const& config, std::uint64_t updates)
 {
 	class_inputs const& c = inputs.classes[slot % k_max_slots];
 	context out;
 	out.in_use = c.in_use;
 	out.nr_places = std::clamp(inputs.nr_places, 0, k_max_places);
-	out.floor = float(c.deadline ? config.floor_deadline : config.floor);
+	out.floor = float(exploration(config).share(updates, c.deadline));
 	encode_marked(inputs.state.value, inputs.state.present, 0, out.x);
 	encode_marked(c.task.value, c.task.present, 2 * k_state_size, out.x);
 	for (int i = 0; i < k_task_size; ++i)

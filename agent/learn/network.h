@@ -66,8 +66,8 @@ struct context {
 };
 
 // Encodes one class. Values are clamped to [0,1]; what is not a number counts
-// as 0 and absent.
-context encode(policy_inputs const& inputs, unsigned slot, learner_config const& config);
+// as 0 and absent. updates: of the weights so far, for the floor (exploration.h).
+context encode(policy_inputs const& inputs, unsigned slot, learner_config const& config, std::uint64_t updates = 0);
 
 // s of a situation number (bpf/policy.h: low 4 bits idle tiers, upper 3 step).
 template <class Scalar> Eigen::Matrix<Scalar, k_situation, 1> encode_situation(unsigned situation)

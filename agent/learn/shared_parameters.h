@@ -43,15 +43,16 @@ public:
 	// g <- decay g + (1-decay) d^2;  theta <- theta - lr d / sqrt(g / (1 - decay^t) + epsilon)
 	// t: steps since g was 0; without the correction for that start the first
 	// steps are 1/sqrt(1-decay), ten times, too long.
+	// Weights before `first` and their g stay as they are.
 	// In chunks, so that the arithmetic between the atomic accesses vectorises.
-	void apply(float const* d, double learning_rate, double decay, double epsilon)
+	void apply(float const* d, double learning_rate, double decay, double epsilon, int first = 0)
 	{
 		constexpr int chunk = 256;
 		float theta[chunk], g[chunk];
 		auto const t = double(steps_.fetch_add(1, std::memory_order_relaxed) + 1);
 		float const unbias = float(1 / (1 - std::pow(decay, t)));
 		float const keep = float(decay), eps = float(epsilon), lr = float(learning_rate);
-		for (int at = 0; at < k_nr_weights; at += chunk) {
+		for (int at = first; at < k_nr_weights; at += chunk) {
 			int const n = std::min(chunk, k_nr_weights - at);
 			for (int i = 0; i < n; ++i) {
 				theta[i] = theta_[at + i].load(std::memory_order_relaxed);

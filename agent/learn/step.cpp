@@ -77,20 +77,6 @@ void policy_gradient(std::span<Scalar const> s, std::span<Scalar const> prior, s
 	}
 }
 
-schedule schedule_at(learner_config const& c, double decisions)
-{
-	auto linear = [&](double start, double end, double over) {
-		return start + (end - start) * std::min(1.0, decisions / over);
-	};
-	schedule s;
-	s.learning_rate = linear(c.learning_rate_start, c.learning_rate_end, c.learning_rate_decisions);
-	s.h = linear(c.entropy_start, c.entropy_end, c.entropy_decisions);
-	s.kappa = c.prior_start * std::exp2(-decisions / c.prior_half_life);
-	if (s.kappa < 1e-5)
-		s.kappa = 0; // too small to pay for evaluating the prior
-	return s;
-}
-
 // pi(a) of decision k as the kernel drew it, and keep_, floor_ of it. The row is
 // computed in float, as it was compiled.
 template <class Scalar>

@@ -32,6 +32,7 @@
 #pragma once
 
 #include "network.h"
+#include "schedule.h"
 
 #include <memory>
 #include <span>
@@ -99,12 +100,6 @@ void masked_softmax(std::span<Scalar const> z, std::span<std::uint8_t const> leg
 template <class Scalar>
 void policy_gradient(std::span<Scalar const> s, std::span<Scalar const> prior, std::span<std::uint8_t const> legal,
 		     int action, Scalar advantage, Scalar share, Scalar h, Scalar kappa, std::span<Scalar> d_z);
-
-// The weights of the schedules at a number of decisions trained.
-struct schedule {
-	double learning_rate, h, kappa;
-};
-schedule schedule_at(learner_config const& config, double decisions);
 
 // What one segment contributes to the figures.
 struct step_report {

@@ -95,7 +95,49 @@ TEST_CASE("a checkpoint comes back bit for bit, and learning goes on from it as 
 	CHECK_FALSE(std::filesystem::exists(dir.file("a.new")));
 }
 
-TEST_CASE("a checkpoint cut anywhere, longer, or with any byte changed is refused")
+TEST_CASE("a checkpoint cut anywhere, longer, or with any byte changed in any way is refused with the reason")
+{
+	// A network of five weights, so that every cut and every change can be tried.
+	checkpoint_layout const small{2, 5, 77};
+	checkpoint c;
+	c.theta = {1, -2, 3, -4, 5}, c.squares = {1, 2, 3, 4, 5}, c.prior = {5, 4, 3, 2, 1};
+	c.decisions_trained = 1234, c.updates = 99, c.mean_square_advantage = 0.5, c.machine = 42, c.frozen_updates = 7;
+	std::string const good = encode_checkpoint(c, small);
+	auto fault = [&](std::string const& data) {
+		try {
+			decode_checkpoint(data, "the file", small);
+		} catch (checkpoint_error const& e) {
+			CHECK(std::string(e.what()).starts_with("checkpoint the file: "));
+			return e.fault();
+		}
+		FAIL("a damaged checkpoint was accepted");
+		return checkpoint_fault::io;
+	};
+	checkpoint const back = decode_checkpoint(good, "the file", small);
+	CHECK(back.theta == c.theta);
+	CHECK(back.squares == c.squares);
+	CHECK(back.prior == c.prior);
+	CHECK(back.machine == 42);
+	CHECK(back.frozen_updates == 7);
+
+	for (std::size_t n = 0; n < good.size(); ++n)
+		REQUIRE(fault(good.substr(0, n)) == checkpoint_fault::truncated);
+	CHECK(fault(good + "x") == checkpoint_fault::truncated);
+	int by_checksum = 0;
+	for (std::size_t at = 0; at < good.size(); ++at)
+		for (int flip = 1; flip < 256; ++flip) {
+			std::string changed = good;
+			changed[at] = char(changed[at] ^ flip);
+			auto const f = fault(changed);
+			by_checksum += f == checkpoint_fault::checksum;
+			REQUIRE((f == checkpoint_fault::checksum || f == checkpoint_fault::schema || f == checkpoint_fault::truncated));
+		}
+	CHECK(by_checksum > 255 * 60); // all of the weights
+	CHECK(fault(encode_checkpoint(c, {2, 5, 78})) == checkpoint_fault::schema);
+	CHECK(fault(encode_checkpoint(c, {3, 5, 77})) == checkpoint_fault::schema);
+}
+
+TEST_CASE("the file on disk is judged as its bytes are")
 {
 	folder dir;
 	learner_set learner(quick());
@@ -103,26 +145,29 @@ TEST_CASE("a checkpoint cut anywhere, longer, or with any byte changed is refuse
 	learner.save(dir.file("good"));
 	std::string const good = bytes_of(dir.file("good"));
 	std::string const bad = dir.file("bad");
-
-	std::size_t const header = 72;
-	for (std::size_t n = 0; n < good.size(); n += n < 2 * header ? 1 : 997) {
+	for (std::size_t n = 0; n < good.size(); n += 4999) {
 		write_bytes(bad, good.substr(0, n));
 		CHECK(fault_of(bad) == checkpoint_fault::truncated);
+		std::string changed = good;
+		changed[n] = char(changed[n] ^ 1);
+		write_bytes(bad, changed);
+		auto const fault = fault_of(bad);
+		CHECK((fault == checkpoint_fault::checksum || fault == checkpoint_fault::schema));
 	}
-	write_bytes(bad, good.substr(0, good.size() - 1));
-	CHECK(fault_of(bad) == checkpoint_fault::truncated);
 	write_bytes(bad, good + "x");
 	CHECK(fault_of(bad) == checkpoint_fault::truncated);
+}
 
-	for (std::size_t at = 0; at < good.size(); at += at < 2 * header || at + 16 > good.size() ? 1 : 499)
-		for (int bit : {0, 7}) {
-			std::string changed = good;
-			changed[at] = char(changed[at] ^ (1 << bit));
-			write_bytes(bad, changed);
-			auto const fault = fault_of(bad);
-			CHECK((fault == checkpoint_fault::checksum || fault == checkpoint_fault::schema ||
-			       fault == checkpoint_fault::truncated));
-		}
+TEST_CASE("the start model, written before checkpoints knew machines, is read as of none")
+{
+	checkpoint const c = read_checkpoint(TACTUS_START_MODEL);
+	CHECK(c.machine == 0);
+	CHECK(c.frozen_updates == 0);
+	learner_config config = quick();
+	config.machine = 5;
+	learner_set learner(config);
+	learner.load(TACTUS_START_MODEL);
+	CHECK(learner.stats().frozen_updates == 0); // a start for any machine learns at once
 }
 
 TEST_CASE("other files, other schemas, weights that are no numbers: each its own fault")
@@ -140,11 +185,13 @@ TEST_CASE("other files, other schemas, weights that are no numbers: each its own
 	write_checkpoint(dir.file("c"), c);
 	CHECK(read_checkpoint(dir.file("c")).theta == c.theta);
 	c.theta[77] = std::numeric_limits<float>::quiet_NaN();
-	write_checkpoint(dir.file("nan"), c);
+	CHECK_THROWS_AS(write_checkpoint(dir.file("c"), c), checkpoint_error);
+	CHECK(read_checkpoint(dir.file("c")).theta[77] == 0.5f); // what was there is not replaced
+	write_bytes(dir.file("nan"), encode_checkpoint(c));
 	CHECK(fault_of(dir.file("nan")) == checkpoint_fault::not_finite);
 	c.theta[77] = 0;
 	c.squares[5] = -1;
-	write_checkpoint(dir.file("negative"), c);
+	write_bytes(dir.file("negative"), encode_checkpoint(c));
 	CHECK(fault_of(dir.file("negative")) == checkpoint_fault::not_finite);
 
 	std::string other = bytes_of(dir.file("c"));

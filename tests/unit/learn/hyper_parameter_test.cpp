@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 #include <functional>
+#include <tuple>
 
 using namespace tactus::learn;
 using namespace tactus::learn::test;
@@ -96,18 +97,54 @@ TEST_CASE("every hyper-parameter changes what is learned")
 		{"rms_epsilon", [](auto& c) { c.rms_epsilon = 1e-3; }},
 		{"accumulate", [](auto& c) { c.accumulate = 2; }},
 		{"floor", [](auto& c) { c.floor = 0.05; }},
-		{"floor_deadline", [](auto& c) { c.floor_deadline = 0.05; }},
+		{"exploration", [](auto& c) { c.exploration = epsilon_greedy; }},
+		{"exploration", [](auto& c) { c.exploration = argmax; }},
+		{"explore_start", [](auto& c) { c.explore_start = 0.2; }},
+		{"explore_decay", [](auto& c) { c.explore_start = 0.2, c.explore_decay = 0.9; }},
+		{"held_out", [](auto& c) { c.held_out = 0.2; }},
+		{"learning_rate_shape", [](auto& c) { c.learning_rate_shape = cosine; }},
+		{"floor_deadline", [](auto& c) { c.floor_deadline = 0.001; }},
 		{"clone_smoothing", [](auto& c) { c.clone_smoothing = 0.6; }},
 		{"clone_steps", [](auto& c) { c.clone_steps = 40; }},
 		{"emulate_lag_updates", [](auto& c) { c.emulate_lag_updates = 5; }},
 		{"use_ratio", [](auto& c) { c.use_ratio = false; }},
-		// kept_versions and reorder_window: segments_test.cpp; queue_segments: its queue test
+		// kept_versions and reorder_window: segments_test.cpp; queue_segments: its queue test;
+		// transfer_updates: transfer_test.cpp; converged_kl and converged_publishes: below
 	};
 	for (auto const& [name, change] : changes) {
 		learner_config c = base();
 		change(c);
 		INFO(name);
 		CHECK(outcome(c) != expected);
+	}
+}
+
+TEST_CASE("accumulated gradients make one update of so many segments")
+{
+	learner_config c = base();
+	c.held_out = 0;
+	c.accumulate = 4;
+	learner_set learner(c);
+	queue_sim sim({1, 0.25}, {{3e-6, 1e5, 1}}, 5);
+	row_bank bank;
+	learner.compile(sim.inputs(1), bank);
+	while (learner.stats().decisions_trained < 16 * 40)
+		sim.step(chooser::rows, &bank, 1, &learner);
+	CHECK(learner.stats().updates == 10);
+}
+
+TEST_CASE("what counts as settled follows its bounds")
+{
+	for (auto const& [kl, publishes, settled] : {std::tuple{1.0, 5, true}, std::tuple{0.0, 5, false}, std::tuple{1.0, 50, false}}) {
+		learner_config c = base();
+		c.converged_kl = kl;
+		c.converged_publishes = publishes;
+		learner_set learner(c);
+		queue_sim sim({1, 0.25}, {{3e-6, 1e5, 1}}, 5);
+		row_bank bank;
+		for (std::uint32_t version = 1; version <= 10; ++version)
+			learner.compile(sim.inputs(version), bank);
+		CHECK(learner.stats().converged == settled);
 	}
 }
 

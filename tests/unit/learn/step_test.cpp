@@ -161,17 +161,3 @@ TEST_CASE("centring: a constant cost rate gives no reward, a dearer interval a n
 	CHECK(noisy.reward(3e6, 1e6, 20) == doctest::Approx(-1).epsilon(0.1)); // one RMS above the mean
 	CHECK(noisy.reward(1e12, 1e6, 5) == -5);			      // clipped
 }
-
-TEST_CASE("schedules run from start to end over decisions")
-{
-	learner_config c;
-	c.learning_rate_start = 4e-3, c.learning_rate_end = 1e-3, c.learning_rate_decisions = 1000;
-	c.entropy_start = 0.1, c.entropy_end = 0, c.entropy_decisions = 100;
-	c.prior_start = 0.5, c.prior_half_life = 10;
-	CHECK(schedule_at(c, 0).learning_rate == doctest::Approx(4e-3));
-	CHECK(schedule_at(c, 500).learning_rate == doctest::Approx(2.5e-3));
-	CHECK(schedule_at(c, 1e6).learning_rate == doctest::Approx(1e-3));
-	CHECK(schedule_at(c, 50).h == doctest::Approx(0.05));
-	CHECK(schedule_at(c, 10).kappa == doctest::Approx(0.25));
-	CHECK(schedule_at(c, 1e6).kappa == 0);
-}
