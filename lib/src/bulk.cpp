@@ -23,12 +23,12 @@ void enqueue_bulk(pool_core& core, task* first, task* last, std::size_t count, c
 // them and wakes one more, and the rest would run one after the other.
 void pool_core::wake_for(std::size_t count, const class_entry& e) noexcept {
   for (; count > 0 && nr_idle_.load(std::memory_order_relaxed) != 0; --count) {
-    worker* idle = claim_idle(false);
+    worker* idle = claim_idle(false, e.local);
     if (!idle) break;
     hand_over(*idle, nullptr, e.tag);
   }
   if (count > 0 && e.priority >= k_first_urgent)
-    if (worker* spare = claim_for(e.priority)) hand_over(*spare, nullptr, e.tag);
+    if (worker* spare = claim_for(e)) hand_over(*spare, nullptr, e.tag);
 }
 
 void pool_core::submit_bulk(task* first, task* last, std::size_t count, const class_entry& e) {

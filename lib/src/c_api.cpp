@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <new>
 #include <system_error>
 
@@ -120,16 +121,36 @@ unsigned tactus_pool_resize(tactus_pool* pool, unsigned workers) {
   return out;
 }
 
+void tactus_class_options_init(tactus_class_options* options) {
+  *options = {};
+  options->size = sizeof *options;
+  options->priority = 1;
+  options->weight = 1;
+  std::fill(std::begin(options->features), std::end(options->features), -1.0f);
+}
+
 tactus_class* tactus_class_create(const char* name, int priority, int weight, uint64_t deadline_ns) {
-  if (!name) {
-    failed(TACTUS_INVALID, "a class needs a name");
+  tactus_class_options options;
+  tactus_class_options_init(&options);
+  options.priority = priority;
+  options.weight = weight;
+  options.deadline_ns = deadline_ns;
+  return tactus_class_create_with(name, &options);
+}
+
+tactus_class* tactus_class_create_with(const char* name, const tactus_class_options* options) {
+  if (!name || !options || options->size < sizeof *options) {
+    failed(TACTUS_INVALID, "a class needs a name, and options from tactus_class_options_init()");
     return nullptr;
   }
   return made<tactus_class>([&] {
     tactus::class_options o;
-    o.priority = priority;
-    o.weight = weight;
-    o.deadline = std::chrono::nanoseconds(static_cast<std::int64_t>(std::min<std::uint64_t>(deadline_ns, INT64_MAX)));
+    o.priority = options->priority;
+    o.weight = options->weight;
+    o.deadline = std::chrono::nanoseconds(static_cast<std::int64_t>(std::min<std::uint64_t>(options->deadline_ns, INT64_MAX)));
+    if (options->drop_missed) o.missed = tactus::missed_policy::drop;
+    for (unsigned f = 0; f < tactus::k_features; ++f)
+      if (options->features[f] >= 0) tactus::declare(o.features, static_cast<tactus::feature>(f), options->features[f]);
     return new tactus_class{tactus::task_class(name, o)};
   });
 }

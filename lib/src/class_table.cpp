@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Adding classes to a pool, and describing them to the agent.
+// Adding classes to a pool, evicting the one unused for longest, and describing
+// classes to the agent.
 #include "class_table.h"
 
 #include <algorithm>
@@ -10,46 +11,88 @@
 
 namespace tactus::detail {
 
+static_assert(static_cast<int>(feature::preferred_node) == TACTUS_FEATURE_PREFERRED_NODE &&
+              static_cast<int>(feature::priority) == TACTUS_FEATURE_PRIORITY && k_features <= TACTUS_NR_FEATURES);
+
+class_counts& class_counts::operator+=(const class_counts& b) noexcept {
+  submitted += b.submitted;
+  finished += b.finished;
+  missed += b.missed;
+  failed += b.failed;
+  run_units += b.run_units;
+  return *this;
+}
+
+class_counts& class_counts::operator-=(const class_counts& b) noexcept {
+  submitted -= b.submitted;
+  finished -= b.finished;
+  missed -= b.missed;
+  failed -= b.failed;
+  run_units -= b.run_units;
+  return *this;
+}
+
 class_table::class_table() {
-  for (auto& local : by_index_) local.store(k_absent, std::memory_order_relaxed);
-  entries_[0].tag = tactus_tag_make(0, TACTUS_PRIORITY_NORMAL, 0);
-  described_[0].name = "unknown";
+  class_record& unknown = records_.emplace_back();
+  unknown.tag = tactus_tag_make(0, TACTUS_PRIORITY_NORMAL, 0);
+  unknown.name = "unknown";
+  current_[0].store(&unknown, std::memory_order_relaxed);
   of_priority_[TACTUS_PRIORITY_NORMAL].store(1, std::memory_order_relaxed);
 }
 
-unsigned class_table::find_or_add(std::string_view name, const fingerprint& id, const class_options& options) {
+// --- finding and adding ------------------------------------------------------
+
+const class_record& class_table::find_or_add(std::string_view name, const fingerprint& id, const class_options& options,
+                                             bool is_site) {
   const unsigned size = size_.load(std::memory_order_relaxed);
   for (unsigned local = 1; local < size; ++local)
-    if (described_[local].id == id) return local;
-  if (size == TACTUS_MAX_LOCAL_CLASSES) return 0;
-  description& d = described_[size];
-  d.name = std::string(name);
-  d.id = id;
-  d.options = options;
-  class_entry& e = entries_[size];
-  e.local = static_cast<std::uint8_t>(size);
-  e.priority = static_cast<std::uint8_t>(options.priority);
-  e.weight = static_cast<std::uint8_t>(options.weight);
-  e.deadline_ns = static_cast<std::uint64_t>(options.deadline.count());
-  e.tag = tactus_tag_make(size, e.priority, 0);
-  e.watched = watch_all_ || (e.deadline_ns && (options.missed != missed_policy::run || options.on_missed));
-  of_priority_[e.priority].fetch_or(1ull << size, std::memory_order_release);
-  size_.store(size + 1, std::memory_order_release);
-  return size;
+    if (entry(local).id.key() == id.key()) return entry(local);
+  const unsigned local = number_for_new();
+  if (local == 0) return records_.front();
+  class_record& r = records_.emplace_back();
+  r.name = std::string(name);
+  r.id = id;
+  r.options = options;
+  r.is_site = is_site;
+  r.local = static_cast<std::uint8_t>(local);
+  r.priority = static_cast<std::uint8_t>(options.priority);
+  r.weight = static_cast<std::uint8_t>(options.weight);
+  r.deadline_ns = static_cast<std::uint64_t>(options.deadline.count());
+  r.tag = tactus_tag_make(local, r.priority, 0);
+  r.watched = watch_all_ || (r.deadline_ns && (options.missed != missed_policy::run || options.on_missed));
+
+  usage& u = usage_[local];
+  u.base = counted(local);
+  u.past = {};
+  u.seen = u.base.submitted;
+  u.used_ms = coarse_ms();
+  const auto earlier = std::find_if(evicted_.begin(), evicted_.end(), [&](const evicted& e) { return e.id.key() == id.key(); });
+  if (earlier != evicted_.end()) {
+    u.past = earlier->counts;
+    evicted_.erase(earlier);
+  }
+  const std::uint64_t bit = 1ull << local;
+  // The new bit first: a class of this number is seen at some priority at any time.
+  of_priority_[r.priority].fetch_or(bit, std::memory_order_seq_cst);
+  current_[local].store(&r, std::memory_order_release);
+  for (unsigned p = 0; p < of_priority_.size(); ++p)
+    if (p != r.priority) of_priority_[p].fetch_and(~bit, std::memory_order_seq_cst);
+  if (local == size) size_.store(size + 1, std::memory_order_release);
+  return r;
 }
 
 const class_entry& class_table::add_named(const task_class& cls) {
-  unsigned before, after, local;
+  std::size_t before, after;
+  const class_record* r;
   {
     std::lock_guard guard(lock_);
-    before = size();
-    local = find_or_add(cls.name(), cls.id(), cls.options());
-    after = size();
-    if (cls.index() < k_named)
-      by_index_[cls.index()].store(static_cast<std::uint8_t>(local), std::memory_order_release);
+    before = records_.size();
+    r = &find_or_add(cls.name(), cls.id(), cls.options(), false);
+    after = records_.size();
+    if (cls.index() < k_named) by_index_[cls.index()].store(r, std::memory_order_release);
   }
   if (after != before && on_new_class) on_new_class();
-  return entries_[local];
+  return *r;
 }
 
 const class_entry& class_table::add_site(const std::source_location& where, unsigned bucket, std::uint64_t key) {
@@ -58,54 +101,110 @@ const class_entry& class_table::add_site(const std::source_location& where, unsi
   std::string suffix = ":" + std::to_string(where.line());
   if (bucket) suffix += "/16^" + std::to_string(bucket - 1);
   const std::string name = std::string(file.substr(0, 31 - std::min<std::size_t>(suffix.size(), 31))) + suffix;
-  unsigned before, after, local;
+  std::size_t before, after;
+  const class_record* r;
   {
     std::lock_guard guard(lock_);
-    before = size();
-    local = find_or_add(name, fingerprint_of_site(where, bucket), class_options{});
-    after = size();
+    before = records_.size();
+    r = &find_or_add(name, fingerprint_of_site(where, bucket), class_options{}, true);
+    after = records_.size();
+    site* room = nullptr;
     for (unsigned i = 0; i < k_probes; ++i) {
       site& s = sites_[(key + i) % k_sites];
       const std::uint64_t seen = s.key.load(std::memory_order_relaxed);
-      if (seen == key) break;  // another thread was faster
-      if (seen) continue;
-      s.local.store(static_cast<std::uint8_t>(local), std::memory_order_relaxed);
-      s.key.store(key, std::memory_order_release);
-      break;
+      if (seen == key) {
+        room = &s;
+        break;
+      }
+      if (!room && (seen == k_free || seen == k_removed)) room = &s;
+      if (seen == k_free) break;
+    }
+    if (room) {
+      // A reader that found the cell's last owner may get this one: call sites differ in their name alone.
+      room->entry.store(r, std::memory_order_relaxed);
+      room->key.store(key, std::memory_order_release);
     }
   }
   if (after != before && on_new_class) on_new_class();
-  return entries_[local];
+  return *r;
 }
 
-tactus_class_desc class_table::describe(unsigned local) const noexcept {
-  const description& d = described_[local];
+// --- eviction ----------------------------------------------------------------
+
+bool class_table::retry_is_due() const noexcept {
+  return coarse_ms() - last_try_ms_.load(std::memory_order_relaxed) >= limits.retry_ms;
+}
+
+unsigned class_table::number_for_new() {
+  const unsigned size = size_.load(std::memory_order_relaxed);
+  if (size < TACTUS_MAX_LOCAL_CLASSES) return size;
+  if (records_.size() >= k_records || !retry_is_due()) return 0;
+  const std::uint32_t now = coarse_ms();
+  last_try_ms_.store(now, std::memory_order_relaxed);
+  unsigned chosen = 0;
+  std::uint64_t best = 0;
+  for (unsigned local = 1; local < size; ++local) {
+    usage& u = usage_[local];
+    const class_counts counts = counted(local);
+    if (counts.submitted != u.seen) {
+      u.seen = counts.submitted;
+      u.used_ms = now;
+    }
+    const std::uint32_t unused_ms = now - u.used_ms;
+    if (counts.submitted != counts.finished || unused_ms < limits.unused_ms) continue;
+    const std::uint64_t rank = (std::uint64_t{entry(local).is_site} << 33) + unused_ms + 1;
+    if (rank > best) best = rank, chosen = local;
+  }
+  if (chosen) evict(chosen);
+  return chosen;
+}
+
+void class_table::evict(unsigned local) {
+  const class_record& r = entry(local);
+  for (auto& cell : by_index_)
+    if (cell.load(std::memory_order_relaxed) == &r) cell.store(nullptr, std::memory_order_relaxed);
+  for (site& s : sites_)
+    if (s.key.load(std::memory_order_relaxed) != k_removed && s.entry.load(std::memory_order_relaxed) == &r)
+      s.key.store(k_removed, std::memory_order_relaxed);
+  class_counts mine = counted(local);
+  mine -= usage_[local].base;
+  mine += usage_[local].past;
+  evicted_.push_back({r.id, mine});
+  evictions_.fetch_add(1, std::memory_order_relaxed);
+}
+
+class_counts class_table::counts(unsigned local) const {
+  std::lock_guard guard(lock_);
+  class_counts out = counted(local);
+  out -= usage_[local].base;
+  out += usage_[local].past;
+  return out;
+}
+
+class_counts class_table::evicted_counts() const {
+  std::lock_guard guard(lock_);
+  class_counts out;
+  for (const evicted& e : evicted_) out += e.counts;
+  return out;
+}
+
+// --- describing --------------------------------------------------------------
+
+tactus_class_desc class_table::describe(const class_record& r) noexcept {
   tactus_class_desc out{};
-  out.local_class = static_cast<__u16>(local);
-  out.priority = entries_[local].priority;
-  out.weight = entries_[local].weight;
-  out.deadline_us = static_cast<__u32>(std::min<std::uint64_t>(entries_[local].deadline_ns / 1000, UINT32_MAX));
-  out.fingerprint[0] = d.id.high;
-  out.fingerprint[1] = d.id.low;
-  std::memcpy(out.name, d.name.data(), std::min(d.name.size(), sizeof(out.name) - 1));
-  const auto declare = [&](tactus_feature feature, const std::optional<float>& value) {
-    if (!value || !std::isfinite(*value)) return;
-    out.declared |= 1u << feature;
-    out.features[feature] = static_cast<__u8>(std::lround(std::clamp(*value, 0.0f, 1.0f) * 255.0f));
-  };
-  const declared_features& f = d.options.features;
-  declare(TACTUS_FEATURE_COMPUTE_INTENSITY, f.compute_intensity);
-  declare(TACTUS_FEATURE_SEQUENTIAL_ACCESS, f.sequential_access);
-  declare(TACTUS_FEATURE_DATA_SIZE_LOG2, f.data_size_log2);
-  declare(TACTUS_FEATURE_CACHE_LOCALITY, f.cache_locality);
-  declare(TACTUS_FEATURE_LOOP_DEPTH, f.loop_depth);
-  declare(TACTUS_FEATURE_DEPENDENCIES, f.dependencies);
-  declare(TACTUS_FEATURE_BRANCH_DIVERGENCE, f.branch_divergence);
-  declare(TACTUS_FEATURE_VECTORIZATION, f.vectorization);
-  declare(TACTUS_FEATURE_LATENCY_SENSITIVITY, f.latency_sensitivity);
-  declare(TACTUS_FEATURE_PREFERRED_NODE, f.preferred_node);
-  // what the class's own attributes say
-  declare(TACTUS_FEATURE_PRIORITY, static_cast<float>(entries_[local].priority) / 3.0f);
+  out.local_class = r.local;
+  out.priority = r.priority;
+  out.weight = r.weight;
+  out.deadline_us = static_cast<__u32>(std::min<std::uint64_t>(r.deadline_ns / 1000, UINT32_MAX));
+  out.fingerprint[0] = r.id.key().high;
+  out.fingerprint[1] = r.id.key().low;
+  std::memcpy(out.name, r.name.data(), std::min(r.name.size(), sizeof(out.name) - 1));
+  for (unsigned f = 0; f < k_features; ++f) {
+    const std::optional<float> value = declared_value(r.options, static_cast<feature>(f));
+    if (!value || !std::isfinite(*value)) continue;
+    out.declared |= 1u << f;
+    out.features[f] = static_cast<__u8>(std::lround(std::clamp(*value, 0.0f, 1.0f) * 255.0f));
+  }
   return out;
 }
 

@@ -27,7 +27,7 @@ namespace {
 constexpr double k_alone_below_us = 8;   // shorter loops are not worth a wake-up
 constexpr double k_part_us = 2;          // a part lasts at least about this
 constexpr std::size_t k_alone_parts = 4; // looks at the clock in a loop run alone
-constexpr std::size_t k_shares_per_thread = 3;
+constexpr std::size_t k_shares_per_thread = 3, k_finer_under_pressure = 4;
 constexpr double k_long_us = 2000;       // from here on a caller from outside is one thread more
 constexpr double k_spin_us = 50;         // how long the caller spins for the others' last parts
 constexpr double k_look_us = 3;          // see let_others_look()
@@ -148,14 +148,16 @@ void run_loop(pool_core& core, const class_entry& e, std::size_t count, const lo
   const double expected_us = static_cast<double>(cost) * static_cast<double>(count - done) / 16 / ticks_per_us;
   // The caller is one of them, but that a long loop may keep all workers busy.
   const std::size_t threads = core.active_workers() + (!is_worker && expected_us > k_long_us ? 1u : 0u);
+  // Under memory pressure parts are smaller, so that what each of them allocates is.
+  const std::size_t finer = core.under_pressure() ? k_finer_under_pressure : 1;
   const std::size_t least =
-      cost ? std::max<std::size_t>(1, static_cast<std::size_t>(k_part_us * ticks_per_us * 16 / static_cast<double>(cost))) : 1;
+      cost ? std::max<std::size_t>(1, static_cast<std::size_t>(k_part_us * ticks_per_us * 16 / static_cast<double>(cost)) / finer) : 1;
   const std::size_t helpers = std::min(threads, (count - done + least - 1) / least) - 1;
 
   task* memory = allocate_task();
   memory->~task();
   auto* state = ::new (static_cast<void*>(memory)) loop_state{
-      .count = count, .least = least, .shares = threads * k_shares_per_thread, .body = body,
+      .count = count, .least = least, .shares = threads * k_shares_per_thread * finer, .body = body,
       .caller = thread_parker()};
   state->next.store(done, std::memory_order_relaxed);
   state->completed.store(done, std::memory_order_relaxed);

@@ -3,6 +3,7 @@
 // The public pool: a thin shell around pool_core, and its statistics.
 #include <tactus/pool.hpp>
 
+#include "memory_watch.h"
 #include "pool_core.h"
 #include "registration.h"
 
@@ -34,27 +35,31 @@ pool_stats pool::stats() const {
     out.parked += core_->workers[i].nr_parked.load(std::memory_order_relaxed);
     out.stolen += core_->workers[i].nr_stolen.load(std::memory_order_relaxed);
   }
+  const auto fill = [&](class_stats& s, const detail::class_counts& counts) {
+    s.submitted = counts.submitted;
+    s.finished = counts.finished;
+    s.missed = counts.missed;
+    s.failed = counts.failed;
+    s.run_time = std::chrono::nanoseconds(static_cast<std::int64_t>(
+        static_cast<double>(counts.run_units) * (1u << TACTUS_RUN_UNIT_TICKS_LOG2) * 1000.0 / clock.ticks_per_us));
+  };
   for (unsigned c = 0; c < core_->classes.size(); ++c) {
     class_stats& s = out.classes.emplace_back();
-    const detail::class_entry& e = core_->classes.entry(c);
-    s.name = core_->classes.name(c);
-    s.id = core_->classes.id(c);
-    s.priority = e.priority;
-    s.weight = e.weight;
-    std::uint64_t run_units = 0;
-    const auto add = [&](const auto& from, const auto& get) {
-      s.finished += get(from.finished).load(std::memory_order_acquire);
-      s.submitted += get(from.submitted).load(std::memory_order_acquire);
-      s.missed += get(from.missed).load(std::memory_order_relaxed);
-      s.failed += get(from.failed).load(std::memory_order_relaxed);
-      run_units += get(from.run_units).load(std::memory_order_relaxed);
-    };
-    for (unsigned i = 0; i < core_->nr_threads(); ++i)
-      add(core_->workers[i].tags.counters(c), [](const auto& counter) -> const auto& { return counter; });
-    for (const auto& shard : core_->guests) add(shard, [c](const auto& counters) -> const auto& { return counters[c]; });
-    s.run_time = std::chrono::nanoseconds(static_cast<std::int64_t>(
-        static_cast<double>(run_units) * (1u << TACTUS_RUN_UNIT_TICKS_LOG2) * 1000.0 / clock.ticks_per_us));
+    const detail::class_record& r = core_->classes.entry(c);
+    s.name = r.name;
+    s.id = r.id;
+    s.priority = r.priority;
+    s.weight = r.weight;
+    fill(s, core_->classes.counts(c));
   }
+  for (unsigned r = 0; r < k_selection_reasons; ++r)
+    out.selections[r] = core_->nr_selections_[r].load(std::memory_order_relaxed);
+  out.memory_pressure = core_->under_pressure();
+  out.deferred = core_->memory->deferred();
+  out.memory = core_->memory->status();
+  out.evictions = core_->classes.evictions();
+  out.evicted.name = "evicted";
+  fill(out.evicted, core_->classes.evicted_counts());
   return out;
 }
 

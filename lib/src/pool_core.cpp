@@ -3,7 +3,10 @@
 // Submitting, waking and finishing: see the argument in pool_core.h.
 #include "pool_core.h"
 
+#include "cpu_map.h"
+#include "memory_watch.h"
 #include "registration.h"
+#include "route.h"
 #include "thread_state.h"
 
 #include <tactus/task_group.hpp>
@@ -47,6 +50,9 @@ pool_core::pool_core(const pool_options& given)
   clock = process_clock();
   if (options.look_around.count() > 0)
     look_around_ticks = static_cast<std::uint64_t>(static_cast<double>(options.look_around.count()) * clock.ticks_per_us);
+  heartbeat_ticks = static_cast<std::uint64_t>(
+      static_cast<double>(std::max<std::int64_t>(0, options.heartbeat.count())) * clock.ticks_per_us);
+  machine_cpus();  // read now, and not at the first wake-up
   if (options.observer) classes.watch_all();
   have_membarrier_ = register_membarrier();
   pages.init(nr_threads());
@@ -60,12 +66,15 @@ pool_core::pool_core(const pool_options& given)
     w.random = i * 2654435761u + 1;
     w.tags.init(pages.private_page(i), clock);
   }
+  classes.count_local = [this](unsigned local) { return count(local); };
   agent = std::make_unique<registration>(*this);
   classes.on_new_class = [this] { agent->classes_changed(); };
+  memory = std::make_unique<memory_watch>(*this, under_pressure_);
   remember_pool(*this);
   try {
     start_threads();
     agent->start();
+    memory->start();
   } catch (...) {
     stop_threads();
     forget_pool(*this);
@@ -94,6 +103,25 @@ pool_core::~pool_core() {
     std::fprintf(stderr, "tactus: a detached task of pool \"%s\" failed and nobody waited: %s\n",
                  options.name.c_str(), what);
   }
+}
+
+class_counts pool_core::count(unsigned local_class) const noexcept {
+  class_counts out;
+  const auto of = [&](unsigned i) -> const class_counters& { return workers[i].tags.counters(local_class); };
+  // All `finished` before any `submitted`: where both are equal nothing was outstanding in between.
+  for (unsigned i = 0; i < nr_threads(); ++i) out.finished += of(i).finished.load(std::memory_order_acquire);
+  for (const guest& g : guests) out.finished += g.finished[local_class].load(std::memory_order_acquire);
+  const auto rest = [&](const auto& submitted, const auto& missed, const auto& failed, const auto& run_units) {
+    out.submitted += submitted.load(std::memory_order_acquire);
+    out.missed += missed.load(std::memory_order_relaxed);
+    out.failed += failed.load(std::memory_order_relaxed);
+    out.run_units += run_units.load(std::memory_order_relaxed);
+  };
+  for (unsigned i = 0; i < nr_threads(); ++i)
+    rest(of(i).submitted, of(i).missed, of(i).failed, of(i).run_units);
+  for (const guest& g : guests)
+    rest(g.submitted[local_class], g.missed[local_class], g.failed[local_class], g.run_units[local_class]);
+  return out;
 }
 
 void pool_core::stamp_deadline(task* t, const class_entry& e) const noexcept {
@@ -130,7 +158,7 @@ inline void pool_core::keep_and_wake(worker& w, task* t, const class_entry& e) {
 }
 
 void pool_core::wake_for_own(worker& w, const class_entry& e) noexcept {
-  worker* idle = claim_for(e.priority);
+  worker* idle = claim_for(e);
   if (!idle) return;
   task* oldest = w.deques[e.priority].steal();
   hand_over(*idle, oldest, oldest ? oldest->tag : e.tag);
@@ -194,12 +222,12 @@ void pool_core::submit_from_outside(task* t, const class_entry& e) {
 
 // For whom to wake: a worker that searches finds the task itself, but an urgent
 // one does not rely on that, since a searcher may be waiting for a CPU.
-worker* pool_core::claim_for(unsigned priority) noexcept {
-  const bool urgent = priority >= k_first_urgent;
+worker* pool_core::claim_for(const class_entry& e) noexcept {
+  const bool urgent = e.priority >= k_first_urgent;
   if (urgent ? nr_idle_.load(std::memory_order_relaxed) != 0 : may_wake())
-    if (worker* w = claim_idle(false)) return w;
-  if (urgent && wants_spare(priority))
-    if (worker* w = claim_idle(true)) {
+    if (worker* w = claim_idle(false, e.local)) return w;
+  if (urgent && wants_spare(e.priority))
+    if (worker* w = claim_idle(true, e.local)) {
       nr_spare_wakeups_.fetch_add(1, std::memory_order_relaxed);
       return w;
     }
@@ -207,13 +235,13 @@ worker* pool_core::claim_for(unsigned priority) noexcept {
 }
 
 void pool_core::place_shared(task* t, const class_entry& e) noexcept {
-  if (worker* w = claim_for(e.priority)) {
+  if (worker* w = claim_for(e)) {
     hand_over(*w, t, t->tag);
     return;
   }
   const std::uint64_t tag = t->tag;
   push_shared(t, e.local);                                              // (1), and the barrier: its exchange
-  if (worker* w = claim_for(e.priority)) hand_over(*w, nullptr, tag);   // (2)
+  if (worker* w = claim_for(e)) hand_over(*w, nullptr, tag);   // (2)
 }
 
 bool pool_core::wants_spare(unsigned priority) const noexcept {
@@ -272,7 +300,7 @@ void pool_core::settle_ready(unsigned local_class) noexcept {
   if (nothing_of(local_class)) return;
   ready_.fetch_or(bit, std::memory_order_seq_cst);  // (1) again: a worker may have looked
   const class_entry& e = classes.entry(local_class);  // in between, and be asleep now
-  if (worker* w = claim_for(e.priority)) hand_over(*w, nullptr, e.tag);
+  if (worker* w = claim_for(e)) hand_over(*w, nullptr, e.tag);
 }
 
 unsigned pool_core::take(unsigned local_class, task** out, unsigned most, unsigned& where) noexcept {
@@ -350,7 +378,9 @@ void pool_core::stop_fences(worker& w) noexcept {
 // The count goes up before the bit is set and down after it is cleared, so a
 // zero count means that no bit was visible.
 void pool_core::set_idle(worker& w) noexcept {
-  w.last_cpu.store(sched_getcpu(), std::memory_order_relaxed);
+  const int cpu = sched_getcpu();
+  w.last_cpu.store(cpu, std::memory_order_relaxed);
+  w.slept_on.store(cpu, std::memory_order_relaxed);
   (w.spare ? nr_idle_spares_ : nr_idle_).fetch_add(1, std::memory_order_seq_cst);
   idle_[w.index / 64].fetch_or(1ull << (w.index % 64), std::memory_order_seq_cst);
 }
@@ -366,30 +396,49 @@ bool pool_core::unset_idle(worker& w) noexcept {
   return true;
 }
 
-// First those that last ran on another CPU than the caller's. The kernel wakes a thread where it ran
-// before if that CPU is idle, and does not look for an idle one while the machine has been busy lately; a
-// worker woken on the caller's CPU would wait until the caller sleeps or the next balancing.
-worker* pool_core::claim_idle(bool spare) noexcept {
-  const int here = sched_getcpu();
-  if (worker* w = claim_idle_where(spare, [here](int cpu) { return cpu != here; })) return w;
-  return claim_idle_where(spare, [here](int cpu) { return cpu == here; });
+worker* pool_core::claim_idle(bool spare, unsigned local_class) noexcept {
+  const unsigned from = spare ? nr_workers : 0, to = spare ? nr_threads() : nr_workers;
+  for (;;) {
+    std::array<candidate, k_candidates> found;
+    std::size_t n = 0;
+    for (unsigned word = from / 64; word * 64 < to && n < found.size(); ++word) {
+      std::uint64_t bits = idle_[word].load(std::memory_order_seq_cst);
+      if (word * 64 < from) bits &= ~0ull << (from % 64);
+      if (to - word * 64 < 64) bits &= (1ull << (to - word * 64)) - 1;
+      for (; bits && n < found.size(); bits &= bits - 1)
+        found[n++].worker = word * 64 + static_cast<unsigned>(std::countr_zero(bits));
+    }
+    if (n == 0) return nullptr;
+    const selection s = n == 1 ? selection{found[0].worker, selection_reason::only_one}
+                               : select_idle({found.data(), n}, local_class);
+    worker& w = workers[s.worker];
+    if (!unset_idle(w)) continue;  // another thread was faster
+    w.last_cpu.store(sched_getcpu(), std::memory_order_relaxed);
+    nr_selections_[static_cast<std::size_t>(s.reason)].fetch_add(1, std::memory_order_relaxed);
+    return &w;
+  }
 }
 
-template <class Suits>
-worker* pool_core::claim_idle_where(bool spare, Suits suits) noexcept {
-  const unsigned from = spare ? nr_workers : 0, to = spare ? nr_threads() : nr_workers;
-  for (unsigned word = from / 64; word * 64 < to; ++word) {
-    std::uint64_t bits = idle_[word].load(std::memory_order_seq_cst);
-    if (word * 64 < from) bits &= ~0ull << (from % 64);
-    if (to - word * 64 < 64) bits &= (1ull << (to - word * 64)) - 1;
-    for (; bits; bits &= bits - 1) {
-      worker& w = workers[word * 64 + static_cast<unsigned>(std::countr_zero(bits))];
-      if (!suits(w.last_cpu.load(std::memory_order_relaxed)) || !unset_idle(w)) continue;
-      w.last_cpu.store(sched_getcpu(), std::memory_order_relaxed);
-      return &w;
-    }
+// Where a worker that runs is now is not known: where it last fell asleep is taken for it. The
+// submitter's CPU counts as in use: the kernel wakes a thread where it ran before if that CPU is idle, and
+// does not look for an idle one while the machine has been busy lately; a worker woken on the caller's CPU
+// would wait until the caller sleeps or the next balancing.
+selection pool_core::select_idle(std::span<candidate> candidates, unsigned local_class) const noexcept {
+  constexpr unsigned k_most_looked_at = 64;
+  const int here = sched_getcpu();
+  const cpu_map& cpus = machine_cpus();
+  const tactus_route_table* table = routes.load(std::memory_order_acquire);
+  for (candidate& c : candidates) {
+    const int cpu = workers[c.worker].last_cpu.load(std::memory_order_relaxed);
+    c.distance = cpus.distance(here, cpu);
+    c.queued = cpu == here;  // the submitter is on it
+    if (table) c.suit = suit_of(*table, local_class, cpu);
+    for (unsigned i = 0; i < std::min(nr_threads(), k_most_looked_at); ++i)
+      if (!(idle_[0].load(std::memory_order_relaxed) >> i & 1) && !workers[i].rests.load(std::memory_order_relaxed) &&
+          workers[i].slept_on.load(std::memory_order_relaxed) == cpu)
+        ++c.queued;
   }
-  return nullptr;
+  return selector_for(options.selection).choose(candidates);
 }
 
 void pool_core::hand_over(worker& w, task* t, std::uint64_t next_tag) noexcept {

@@ -48,6 +48,7 @@
 #include "class_table.h"
 #include "inbox.h"
 #include "pages.h"
+#include "selector.h"
 #include "watch.h"
 #include "worker.h"
 
@@ -59,6 +60,7 @@
 
 namespace tactus::detail {
 
+class memory_watch;
 class registration;
 class timer_queue;
 
@@ -111,6 +113,9 @@ class pool_core {
   void wait();
   void wait_for(const wait_condition& condition);  // by whichever thread calls
   static void sleep_until_done(const wait_condition& condition);
+  // What was ever counted under a class's number; not consistent across counters, but that equal
+  // `submitted` and `finished` mean that nothing was outstanding at some moment meanwhile.
+  class_counts count(unsigned local_class) const noexcept;
   bool quiescent() const noexcept;                 // everything submitted has finished
   void notify_if_quiescent() noexcept;             // REQUIRES: waiters_ was seen non-zero
   bool has_waiters() const noexcept { return waiters_.load(std::memory_order_seq_cst) != 0; }
@@ -131,8 +136,9 @@ class pool_core {
   void set_idle(worker& w) noexcept;
   bool all_idle() const noexcept;           // spares too; false also where that is not known
   bool unset_idle(worker& w) noexcept;      // false: claimed by a waker
-  worker* claim_idle(bool spare) noexcept;  // null: none
-  worker* claim_for(unsigned priority) noexcept;  // whom to wake for a task; null: nobody
+  // By the pool's selection rule, for a task of this class. Null: none sleeps.
+  worker* claim_idle(bool spare, unsigned local_class = 0) noexcept;
+  worker* claim_for(const class_entry& e) noexcept;  // whom to wake for a task; null: nobody
   void hand_over(worker& w, task* t, std::uint64_t next_tag) noexcept;
   bool may_wake() const noexcept {
     return nr_idle_.load(std::memory_order_seq_cst) != 0 && searching_.load(std::memory_order_seq_cst) == 0;
@@ -187,6 +193,7 @@ class pool_core {
   pool_options options;
   unsigned nr_workers = 0, nr_spares = 0;  // threads; of nr_workers, the first active_workers() take tasks
   std::uint64_t look_around_ticks = 0;     // at least so long in search(); 0: k_search_rounds
+  std::uint64_t heartbeat_ticks = 0;       // fork_join.hpp
   unsigned active_workers() const noexcept { return active_workers_.load(std::memory_order_relaxed); }
   unsigned nr_threads() const noexcept { return nr_workers + nr_spares; }
   class_table classes;
@@ -198,11 +205,14 @@ class pool_core {
   // Where external counters are copied to; null while nobody looks.
   std::atomic<tactus_pool_page*> shared_pool_page{nullptr};
   std::unique_ptr<registration> agent;
+  std::unique_ptr<memory_watch> memory;
 
   enum class state_kind : std::uint32_t { running, draining, stopped, forked };
   state_kind state() const noexcept { return state_.load(std::memory_order_acquire); }
   // shutdown(cancel): tasks that have not started are not run any more.
   bool drops_tasks() const noexcept { return drops_tasks_.load(std::memory_order_relaxed); }
+  // Memory is short: memory_watch.h.
+  bool under_pressure() const noexcept { return under_pressure_.load(std::memory_order_relaxed); }
 
   alignas(64) std::atomic<std::uint64_t> ready_{0};  // bit c: an inbox or a guest's queue of class c may not be empty
   // Bit i: workers[i].slot was given an urgent task and may still have it. A hint: a running worker
@@ -214,6 +224,7 @@ class pool_core {
   std::atomic<std::uint32_t> waiters_{0};
   std::atomic<bool> napping_{false};  // worker::nap()
   std::atomic<std::uint64_t> nr_spare_wakeups_{0};
+  std::array<std::atomic<std::uint64_t>, k_selection_reasons> nr_selections_{};
   std::atomic<unsigned> active_workers_{0};
   std::atomic<std::uint32_t> rest_epoch_{0};  // futex of workers that rest
 
@@ -240,8 +251,7 @@ class pool_core {
   void place_here(worker& w, task* t, const class_entry& e);
   void wake_for_own(worker& w, const class_entry& e) noexcept;
   void stop_fences(worker& w) noexcept;
-  template <class Suits>
-  worker* claim_idle_where(bool spare, Suits suits) noexcept;
+  selection select_idle(std::span<candidate> candidates, unsigned local_class) const noexcept;
   guest& find_guest();
   bool nothing_of(unsigned local_class) const noexcept;
   bool anything_ready(unsigned lowest) const noexcept;  // a ready bit may be a little out of date
@@ -254,6 +264,7 @@ class pool_core {
 
   std::atomic<state_kind> state_{state_kind::running};
   std::atomic<bool> drops_tasks_{false};
+  std::atomic<bool> under_pressure_{false};
   static constexpr unsigned k_fenced_pushes = 4096;
   bool have_membarrier_ = false;
   alignas(64) std::atomic<bool> fences_{true};          // those who push to their own deques fence

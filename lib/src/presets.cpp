@@ -43,6 +43,7 @@ pool_options options_for(preset which) {
       o.spares = 0;
       o.outside_threads_help = false;
       o.register_with_agent = false;
+      o.watch_memory = false;
       break;
   }
   return o;

@@ -237,15 +237,16 @@ bool registration::send_workers(int socket) {
 }
 
 bool registration::send_classes(int socket) {
-  const unsigned size = core_.classes.size();
-  if (classes_sent_ == size) return true;
   auto message = make_message<tactus_msg_classes>(TACTUS_MSG_CLASSES);
-  for (unsigned c = classes_sent_; c < size; ++c) message.classes[message.nr_classes++] = core_.classes.describe(c);
+  for (unsigned c = 1, size = core_.classes.size(); c < size; ++c) {
+    const class_record& now = core_.classes.entry(c);
+    if (std::exchange(classes_sent_[c], &now) != &now) message.classes[message.nr_classes++] = core_.classes.describe(now);
+  }
+  if (message.nr_classes == 0) return true;
   if (!send_message(socket, &message, sizeof message)) {
     say(error_text("sending classes to the agent"));
     return false;
   }
-  classes_sent_ = size;
   return true;
 }
 
@@ -253,7 +254,7 @@ registration::ms registration::session(int socket) {
   for (unsigned i = 0; i < core_.nr_threads(); ++i)
     while (core_.workers[i].tid.load(std::memory_order_acquire) == 0)
       if (!pause_for(ms{1})) return ms{0};
-  classes_sent_ = 1;
+  classes_sent_ = {};
   if (!send_workers(socket) || !send_classes(socket)) return ms{0};
   say("waiting for the agent at " + path_);
   auto answer_until = std::chrono::steady_clock::now() + k_answer_limit;
@@ -374,7 +375,7 @@ bool registration::take_pages(int socket, const tactus_msg_pages& message, int p
     tag_writer& tags = core_.workers[i].tags;
     tactus_tag_page* page = core_.pages.shared_page(i);
     tags.copy_counters(page);
-    for (unsigned c = 0; c < TACTUS_MAX_LOCAL_CLASSES; ++c) {
+    for (unsigned c = 0; c < core_.classes.size(); ++c) {
       page->weight_submitted += std::uint64_t{page->submitted[c]} * core_.classes.entry(c).weight;
       page->weight_finished += std::uint64_t{page->finished[c]} * core_.classes.entry(c).weight;
     }

@@ -13,6 +13,7 @@
 #include <tactus/abi/registration.h>
 #include <tactus/pool.hpp>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <mutex>
@@ -22,6 +23,7 @@
 namespace tactus::detail {
 
 class pool_core;
+struct class_record;
 
 class registration {
  public:
@@ -62,7 +64,8 @@ class registration {
   bool started_ = false;
   std::atomic<bool> stop_{false};
   std::atomic<bool> registered_{false};
-  unsigned classes_sent_ = 1;  // class 0 is never sent
+  // What the agent was told of each number; class 0 is never sent.
+  std::array<const class_record*, TACTUS_MAX_LOCAL_CLASSES> classes_sent_{};
   bool pages_mapped_ = false;
   bool was_registered_ = false;
   std::uint64_t seen_difference_ = 0;

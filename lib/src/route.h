@@ -42,6 +42,16 @@ inline std::uint64_t unsuited_classes(const tactus_route_table& table, std::uint
   return __atomic_load_n(&table.sequence, __ATOMIC_RELAXED) == before ? unsuited : 0;
 }
 
+// How well a class suits a CPU, 0..255; 0 also where that is not known. Hostile input, as above.
+inline std::uint8_t suit_of(const tactus_route_table& table, unsigned local_class, int cpu) noexcept {
+  const std::uint32_t before = __atomic_load_n(&table.sequence, __ATOMIC_ACQUIRE);
+  if (before == 0 || (before & 1) || cpu < 0 || cpu >= TACTUS_MAX_CPUS) return 0;
+  const unsigned place = __atomic_load_n(&table.place_of_cpu[cpu], __ATOMIC_RELAXED);
+  if (place >= TACTUS_MAX_PLACES) return 0;
+  const std::uint8_t suit = __atomic_load_n(&table.suit[local_class][place], __ATOMIC_ACQUIRE);
+  return __atomic_load_n(&table.sequence, __ATOMIC_RELAXED) == before ? suit : 0;
+}
+
 }  // namespace tactus::detail
 
 #endif

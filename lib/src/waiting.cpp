@@ -2,6 +2,7 @@
 //
 // Everything that waits: futures, groups, pool::wait(), shutdown.
 #include "pool_core.h"
+#include "memory_watch.h"
 #include "registration.h"
 #include "thread_state.h"
 
@@ -69,7 +70,8 @@ void announce_at_task(void* object, parker* p) {
 
 void wait_for_task(task& t) {
   // What it depends on may be less urgent than itself.
-  const unsigned lowest = t.flags & k_depends ? 0 : tactus_tag_priority(t.tag);
+  const std::uint8_t flags = std::atomic_ref(t.flags).load(std::memory_order_relaxed);  // memory_watch sets one
+  const unsigned lowest = flags & k_depends ? 0 : tactus_tag_priority(t.tag);
   const wait_condition condition{&task_done, &announce_at_task, &t, lowest, false};
   if (worker* w = t_state.self)
     w->core->wait_for(condition);
@@ -187,6 +189,7 @@ void pool_core::shutdown(stop_mode mode) {
   stop_timers();
   std::lock_guard guard(stop_lock_);
   if (state() == state_kind::stopped) return;
+  memory->stop();
   if (mode == stop_mode::cancel) drops_tasks_.store(true, std::memory_order_relaxed);
   state_.store(state_kind::draining, std::memory_order_seq_cst);
   wait_quiescent(options.outside_threads_help || mode == stop_mode::cancel);

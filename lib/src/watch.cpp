@@ -21,9 +21,9 @@ namespace {
 using std::chrono::nanoseconds;
 
 task_event event_of(const watch& w, const task& t) noexcept {
-  const class_table& classes = w.core->classes;
+  const class_record& cls = record_of(*w.entry);
   const worker* self = t_state.self;
-  return {&t, classes.name(w.entry->local), classes.id(w.entry->local), w.entry->priority,
+  return {&t, cls.name, cls.id, cls.priority,
           self && self->core == w.core ? static_cast<int>(self->index) : -1};
 }
 
@@ -44,12 +44,12 @@ void invoke_watched(task& t, task_op op) {
   }
   const std::uint64_t deadline_ns = w->entry->deadline_ns ? w->enqueued_ns + w->entry->deadline_ns : 0;
   if (deadline_ns && start_ns > deadline_ns) {
-    const class_options& options = w->core->classes.options(w->entry->local);
+    const class_options& options = record_of(*w->entry).options;
     if (options.on_missed) options.on_missed(since(deadline_ns, start_ns));
     if (options.missed == missed_policy::drop) {
       t.invoke(t, task_op::drop);
       if (eyes) eyes->finished(event_of(*w, t), wait, nanoseconds{0}, task_outcome::missed);
-      if (t.kind != task_kind::detached) throw deadline_missed(w->core->classes.name(w->entry->local));
+      if (t.kind != task_kind::detached) throw deadline_missed(record_of(*w->entry).name);
       return;
     }
   }

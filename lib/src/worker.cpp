@@ -3,6 +3,7 @@
 // The worker's loop: take, run, look around, sleep; and which task comes next.
 #include "worker.h"
 
+#include "memory_watch.h"
 #include "pool_core.h"
 #include "route.h"
 #include "spread.h"
@@ -32,7 +33,7 @@ constexpr unsigned k_nap_after_us = 200;
 constexpr std::uint32_t k_age_step_ms = 25, k_age_limit_ms = 200;
 
 // Of short tasks a batch is taken from a queue at once, of about so much work.
-constexpr unsigned k_batch_us = 5, k_batch = 64;
+constexpr unsigned k_batch_us = 5, k_batch = 64, k_pressed_batch = 4;
 
 // So many short tasks of its own deque a worker runs without comparing them with what waits elsewhere.
 constexpr unsigned k_quick_picks = 32;
@@ -75,6 +76,8 @@ void worker::run() {
       idle_ticks_[1] = idle_ticks_[0];
       idle_ticks_[0] = core->clock.read() - idle_since_;
     }
+    if (core->under_pressure() && core->memory->put_aside(t)) [[unlikely]]
+      continue;
     execute(t);
   }
 }
@@ -262,7 +265,8 @@ task* worker::pop_inbox(unsigned local_class) {
   const std::uint64_t mean = tags.mean_ticks(local_class);
   unsigned most = 1;
   if (mean && core->classes.entry(local_class).priority < k_first_urgent)
-    most = static_cast<unsigned>(std::clamp<std::uint64_t>(batch_ticks_ / mean, 1, k_batch));
+    most = static_cast<unsigned>(
+        std::clamp<std::uint64_t>(batch_ticks_ / mean, 1, core->under_pressure() ? k_pressed_batch : k_batch));
   unsigned count = core->take(local_class, batch, most, next_guest_);
   if (!count) return nullptr;
   if (most == 1) core->inboxes[local_class].since_ms.store(coarse_ms(), std::memory_order_relaxed);

@@ -58,6 +58,7 @@ struct alignas(64) worker {
   alignas(64) std::atomic<task*> slot{nullptr};
   std::atomic<bool> delivered{false};
   std::atomic<int> tid{0};
+  std::atomic<int> slept_on{-1};        // the CPU on which it became idle last
   std::atomic<bool> rests{false};       // takes no tasks: the pool was made smaller; pool_core::resize()
   std::atomic<int> last_cpu{-1};        // idle: where it ran last; else where its waker ran. See spread.h
   std::atomic<std::uint8_t> levels{0};  // bit p: deques[p] may hold tasks; set by the worker

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Installs a shared libtactus under a folder of its own and builds a consumer in each
-# of the three ways: find_package, pkg-config, add_subdirectory (static). Compares the
-# exported symbols with exported_symbols.txt.
+# of the three ways: find_package, pkg-config, add_subdirectory (static, and by
+# clang++-19 where it is installed). Compares the exported symbols with exported_symbols.txt.
 #
 # Relies on: cmake, ninja or make, a compiler ($CXX, $CC), pkg-config, nm.
 # Does not: touch the build folder it is called from, but for package/ in it.
@@ -63,7 +63,13 @@ read -ra libs <<<"$(pkg-config --libs tactus)"
 LD_LIBRARY_PATH=$prefix/lib "$work/by_pc"
 LD_LIBRARY_PATH=$prefix/lib "$work/by_pc_c"
 
-step "consumer by add_subdirectory"
+# With the other compiler, so that both build and run all of the library.
+if command -v clang++-19 >/dev/null && command -v clang-19 >/dev/null; then
+  export CXX=clang++-19 CC=clang-19
+else
+  echo "no clang++-19 here: built with $CXX only"
+fi
+step "consumer by add_subdirectory, $CXX"
 configure -S "$here/consumer" -B "$work/by_folder" -DTACTUS_SOURCE="$source_dir"
 build "$work/by_folder"
 "$work/by_folder/consumer" && "$work/by_folder/consumer_c"

@@ -6,6 +6,7 @@
 #ifndef TACTUS_OPTIONS_HPP
 #define TACTUS_OPTIONS_HPP
 
+#include "selection.hpp"
 #include "sizing.hpp"
 
 #include <chrono>
@@ -31,6 +32,17 @@ struct pool_options {
   // How long a worker that finds nothing looks around before it sleeps, at
   // least; negative: the library's choice (some us).
   std::chrono::microseconds look_around{-1};
+  // Which of several sleeping workers is woken for a task.
+  selection_rule selection = selection_rule::staged;
+  // How often a thread in fork_join() makes its oldest fork a task for others.
+  std::chrono::microseconds heartbeat{100};
+  // Under memory pressure: background tasks (priority 0) wait, by at most a second
+  // each, and batches are smaller. Needs the kernel's pressure stall information
+  // (PSI) and costs nothing while there is no pressure; where it cannot be had,
+  // pool_stats::memory says why. Empty file: that of the control group, else of
+  // the machine. A FIFO may be named: each byte written to it is a report.
+  bool watch_memory = true;
+  std::string memory_pressure_file{};
   // Told of every task; observer.hpp. Null: costs nothing.
   std::shared_ptr<tactus::observer> observer{};
 };

@@ -14,7 +14,7 @@
 //  embedded      budget, at most 2      0       none          yes              no
 //  testing       2                      0       default       no               no
 //
-// "budget": sizing.hpp. "spares": at most, and never more than workers.
+// All but testing watch memory pressure. "budget": sizing.hpp. "spares": at most, and never more than workers.
 // Looking around costs CPU time after each burst of tasks and saves the wake-up
 // of the next. A thread that does not help in wait() cannot be held up there by
 // a long task of somebody else.

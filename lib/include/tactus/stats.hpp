@@ -4,6 +4,7 @@
 #ifndef TACTUS_STATS_HPP
 #define TACTUS_STATS_HPP
 
+#include "selection.hpp"
 #include "task_class.hpp"
 
 #include <chrono>
@@ -27,10 +28,16 @@ struct class_stats {
 
 struct pool_stats {
   std::vector<class_stats> classes;  // index = pool-local class
+  class_stats evicted;               // together: classes that lost their number to another (docs/attributes.md)
+  std::uint64_t evictions = 0;       // times that happened
   const char* clock = "none";        // "tsc", "ns" or "none": what run_time is taken with
   std::uint64_t parked = 0;          // times a worker went to sleep
   std::uint64_t stolen = 0;          // tasks taken from another worker's queue
   std::uint64_t spare_wakeups = 0;
+  selection_counts selections{};     // wake-ups by why this worker was chosen; index: selection_reason
+  bool memory_pressure = false;      // is there now; pool_options::watch_memory
+  std::uint64_t deferred = 0;        // background tasks that were put aside for it
+  std::string memory;                // one line: "watching /proc/pressure/memory", why it is not watched, ...
 };
 
 // How the pool stands with the agent.

@@ -79,6 +79,18 @@ TACTUS_API unsigned tactus_pool_resize(tactus_pool *pool, unsigned workers);
 /* priority 0 background .. 3 urgent; weight 1..255; deadline from submission, 0 = none.
  * Two of one name are one class. Lives until destroyed; pools keep what they need. */
 TACTUS_API tactus_class *tactus_class_create(const char *name, int priority, int weight, uint64_t deadline_ns);
+/* All that can be declared of a class. Fill it with tactus_class_options_init(). */
+enum { TACTUS_FEATURES = 13 };
+struct tactus_class_options {
+	size_t size;                     /* sizeof(struct tactus_class_options) of the caller */
+	int priority, weight;
+	uint64_t deadline_ns;
+	int drop_missed;                 /* 1: a task that cannot start before its deadline is not called */
+	float features[TACTUS_FEATURES]; /* as enum class feature in task_class.hpp, 0..1; below 0: not declared;
+	                                    that of the priority is not read */
+};
+TACTUS_API void tactus_class_options_init(struct tactus_class_options *options);
+TACTUS_API tactus_class *tactus_class_create_with(const char *name, const struct tactus_class_options *options);
 TACTUS_API void tactus_class_destroy(tactus_class *cls);
 
 /* Where cls may be NULL: a class named "c". */

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The whole public interface of libtactus: pool, task classes, futures, groups,
-// timers, sizing, presets, observers.
+// fork-join, timers, sizing, presets, observers.
 // The contracts with kernel and agent are in abi/ and are not needed to use it.
 #ifndef TACTUS_TACTUS_HPP
 #define TACTUS_TACTUS_HPP
 
 #include "chain.hpp"
+#include "fork_join.hpp"
 #include "future.hpp"
 #include "isolated_group.hpp"
 #include "observer.hpp"

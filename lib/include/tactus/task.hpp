@@ -52,6 +52,8 @@ inline constexpr std::uint32_t k_pending = 0, k_waited = 1, k_chained = 2, k_don
 // In flags: not submitted at once, but when another task, of any priority, has
 // ended, or a time has come. Whoever waits for it does not look at its tag.
 inline constexpr std::uint8_t k_depends = 1;
+// In flags: was put aside once under memory pressure, and is not again.
+inline constexpr std::uint8_t k_was_deferred = 2;
 
 struct task_link {
   std::atomic<task_link*> next{nullptr};  // queue or free list
@@ -74,7 +76,7 @@ struct alignas(64) task : task_link {
   std::atomic<std::uint8_t> references{0};  // kind promised: the pool's and the future's
   task_kind kind = task_kind::detached;
   std::uint8_t weight = 1;
-  std::uint8_t flags = 0;                   // kind promised: k_depends
+  std::uint8_t flags = 0;                   // k_depends, k_was_deferred
   watch* watched = nullptr;              // who looks on; valid while class_entry::watched
   alignas(64) std::byte storage[k_inline_bytes];
 };
@@ -101,6 +103,17 @@ struct guest_ref {
   guest* place = nullptr;
 };
 
+struct deferred_fork;  // fork_join.hpp
+// A thread's forks that are no tasks yet, and when it looks at the clock for them.
+struct fork_list {
+  deferred_fork* oldest = nullptr;
+  deferred_fork* newest = nullptr;
+  std::uint32_t looks_in = 1;  // forks until the next look
+  std::uint32_t stride = 1;    // forks between two looks
+  std::uint64_t looked = 0;    // ticks of the pool's clock
+  std::uint64_t beat = 0;      // the last one, likewise
+};
+
 // What the library keeps per thread. Trivially constructed, so that access costs
 // no guard; in the block of thread storage that needs no call to be found.
 struct thread_state {
@@ -111,6 +124,7 @@ struct thread_state {
   parker* sleep = nullptr;         // use thread_parker()
   const void* helping = nullptr;   // the pool whose task a thread that is no worker runs
   guest_ref guests[4];             // the latest first
+  fork_list forks;
 };
 TACTUS_API extern constinit thread_local thread_state t_state [[gnu::tls_model("initial-exec")]];
 
@@ -252,6 +266,7 @@ task* make_task(F&& fn, task_kind kind) {
   }
   t->invoke = &invoke_plain<T>;
   t->kind = kind;
+  t->flags = 0;
   return t;
 }
 
@@ -263,7 +278,6 @@ task* make_promised_task(F&& fn) {
   t->invoke = &invoke_promised<T, R>;
   t->state.store(k_pending, std::memory_order_relaxed);
   t->references.store(2, std::memory_order_relaxed);
-  t->flags = 0;
   return t;
 }
 

@@ -13,6 +13,9 @@ int main() {
   long sum = pool.parallel_reduce(0, 1000, 0l, [](int i) { return long{i}; }, std::plus<>{});
   sum += pool.submit(cls, [] { return 500; }).then([](int x) { return x * 1l; }).get();
   pool.after(1ms, [] {}).get();
+  int left = 0, right = 0;
+  tactus::fork_join(pool, [&] { left = 1; }, [&] { right = 2; });
+  if (left + right != 3) return 1;
   pool.shutdown();
   try {
     pool.detach([] {});

@@ -74,7 +74,8 @@ int main(void)
 	struct tactus_pool_options options;
 	struct tactus_class_stats stats[64];
 	struct fib f = {15, 0};
-	tactus_class *audio;
+	struct tactus_class_options declared;
+	tactus_class *audio, *loops;
 	size_t i, n;
 	int inside = 0, found = 0;
 
@@ -104,6 +105,15 @@ int main(void)
 
 	audio = tactus_class_create("audio", 3, 4, 5000000000u);
 	CHECK(audio && !tactus_class_create(NULL, 0, 0, 0));
+	tactus_class_options_init(&declared);
+	CHECK(declared.priority == 1 && declared.weight == 1 && declared.features[12] < 0);
+	declared.features[4] = 0.25f;
+	loops = tactus_class_create_with("loops", &declared);
+	CHECK(loops && tactus_submit(pool, loops, add_one, NULL) == TACTUS_OK);
+	CHECK(tactus_wait(pool) == TACTUS_OK && count == 1);
+	count = 0;
+	declared.size = 1;
+	CHECK(!tactus_class_create_with("loops", &declared));
 	for (i = 0; i < 100; i++)
 		CHECK(tactus_submit(pool, i % 2 ? audio : NULL, add_one, NULL) == TACTUS_OK);
 	CHECK(tactus_wait(pool) == TACTUS_OK);
@@ -126,17 +136,22 @@ int main(void)
 	CHECK(tactus_pool_stats(pool, NULL, 0) == n);
 	for (i = 0; i < n; i++)
 		if (!strcmp(stats[i].name, "audio")) {
-			found = 1;
+			found++;
 			CHECK(stats[i].finished >= 50 && stats[i].submitted == stats[i].finished);
 			CHECK(stats[i].priority == 3 && stats[i].weight == 4 && stats[i].missed == 0);
+		} else if (!strcmp(stats[i].name, "loops")) {
+			found++;
+			CHECK((stats[i].fingerprint[1] >> 2 * 4 & 3) == 1); /* loop_depth: declared */
+			CHECK((stats[i].fingerprint[1] >> 2 * 7 & 3) == 0); /* vectorization: unknown */
 		}
-	CHECK(found);
+	CHECK(found == 2);
 
 	CHECK(tactus_pool_shutdown(pool, TACTUS_CANCEL) == TACTUS_OK);
 	CHECK(tactus_submit(pool, NULL, add_one, NULL) == TACTUS_STOPPED);
 	CHECK(strstr(tactus_error_text(), "shut down"));
 	CHECK(count == 1101);
 	tactus_class_destroy(audio);
+	tactus_class_destroy(loops);
 	tactus_pool_destroy(pool);
 	tactus_pool_destroy(NULL);
 	tactus_group_destroy(NULL);

@@ -13,6 +13,7 @@ inline pool_options quiet(unsigned workers = 2) {
   o.workers = workers;
   o.spares = 0;
   o.register_with_agent = false;
+  o.watch_memory = false;
   return o;
 }
 

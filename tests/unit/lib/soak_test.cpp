@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything at once, for as long as asked: nested joins, futures, loops, exceptions, priorities, deadlines,
-// forked children, pools that are cancelled. Nothing is lost, nothing hangs, memory stays flat.
+// Everything at once, for as long as asked: nested joins, futures, loops, deferred forks, exceptions, priorities,
+// deadlines, classes that come and go, resizing, forked children, pools that are cancelled, a plug-in with a
+// library of its own that is loaded and unloaded. Nothing is lost, nothing hangs, memory stays flat.
 //
 //   TACTUS_STRESS_SECONDS   length of the mixed part (3; `make stress` 600)
 //   TACTUS_STRESS_TASKS     tasks of the memory part (2 million; `make stress` 1e8)
@@ -8,6 +9,7 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <dlfcn.h>
 #include <doctest/doctest.h>
 #include <fstream>
 #include <random>
@@ -31,6 +33,9 @@ constexpr long k_scale = 10;
 constexpr bool k_forks = true;
 constexpr long k_scale = 1;
 #endif
+
+// What an unloaded library had in its task cache stays allocated (docs/design.md, Unloading).
+constexpr unsigned k_most_unloads = 200;
 
 long from_environment(const char* name, long usual) {
   const char* text = std::getenv(name);
@@ -63,6 +68,17 @@ long tree(pool& p, const task_class& c, int depth, std::atomic<long>& ran, bool 
 }
 constexpr long nodes(int depth) { return depth == 0 ? 1 : 1 + 3 * nodes(depth - 1); }
 
+// 2^depth leaves by fork_join, the last of which may fail.
+long fork_tree(pool& p, const task_class& c, int depth, bool fails) {
+  if (depth == 0) {
+    if (fails) throw boom{};
+    return 1;
+  }
+  long left = 0, right = 0;
+  fork_join(p, c, [&] { left = fork_tree(p, c, depth - 1, false); }, [&] { right = fork_tree(p, c, depth - 1, fails); });
+  return left + right;
+}
+
 struct mixture {
   pool& p;
   task_class background{"background", {.priority = 0}};
@@ -73,7 +89,7 @@ struct mixture {
   void step(std::minstd_rand& random) {
     const task_class& c = random() % 8 == 0 ? urgent : random() % 3 == 0 ? background : normal;
     std::atomic<long> ran{0};
-    switch (random() % 7) {
+    switch (random() % 9) {
       case 0: {
         const bool fails = random() % 2;
         const int depth = 1 + static_cast<int>(random() % 4);
@@ -125,6 +141,22 @@ struct mixture {
           });
         }
         break;
+      case 6: {
+        const bool fails = random() % 2;
+        bool threw = false;
+        try {
+          if (fork_tree(p, c, 8, fails) != 256) ++wrong;
+        } catch (const boom&) {
+          threw = true;
+        }
+        if (threw != fails) ++wrong;
+        break;
+      }
+      case 7: {  // more classes than there are numbers
+        const task_class one_of_many("many " + std::to_string(random() % 100), {.priority = static_cast<int>(random() % 3)});
+        if (p.submit(one_of_many, [] { return 3; }).get() != 3) ++wrong;
+        break;
+      }
       default:
         std::this_thread::sleep_for(std::chrono::microseconds(random() % 300));
     }
@@ -150,6 +182,24 @@ void cancelled_pool(unsigned seed) {
   CHECK(ran + dropped == 200);
 }
 
+// A plug-in that has the library inside: loaded, used by a thread of its own, unloaded.
+void loaded_and_unloaded() {
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+  constexpr int k_keep = RTLD_NODELETE;  // a leak checker does not find what an unloaded library points to
+#else
+  constexpr int k_keep = 0;
+#endif
+  void* const plugin = dlopen(TACTUS_SOAK_PLUGIN, RTLD_NOW | RTLD_LOCAL | k_keep);
+  REQUIRE_MESSAGE((plugin != nullptr), dlerror());
+  auto* const run = reinterpret_cast<int (*)()>(dlsym(plugin, "plugin_run"));
+  REQUIRE((run != nullptr));
+  int result = 0;
+  std::thread([&] { result = run(); }).join();
+  CHECK(result == 1012);
+  dlclose(plugin);
+  if (!k_keep) CHECK(dlopen(TACTUS_SOAK_PLUGIN, RTLD_NOW | RTLD_NOLOAD) == nullptr);
+}
+
 long resident_kib() {
   std::ifstream file("/proc/self/status");
   for (std::string word; file >> word;)
@@ -165,7 +215,9 @@ long resident_kib() {
 
 TEST_CASE("everything at once: all results are right, nothing is lost, nothing hangs") {
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(from_environment("TACTUS_STRESS_SECONDS", 3));
-  pool p(with_workers(3, true));
+  pool_options options = with_workers(3, true);
+  options.max_workers = 5;
+  pool p(options);
   mixture mix{p};
   std::atomic<bool> stop{false};
   std::vector<std::thread> threads;
@@ -184,16 +236,21 @@ TEST_CASE("everything at once: all results are right, nothing is lost, nothing h
       REQUIRE(waitpid(child, &status, 0) == child);
       CHECK(status == 0);
     }
+    if (round % 20 == 0 && round < k_most_unloads * 20) loaded_and_unloaded();
+    CHECK(p.resize(1 + round % 5) == 1 + round % 5);
     ++round;
     p.wait();
   }
   stop = true;
   for (auto& t : threads) t.join();
   p.wait();
-  MESSAGE(mix.rounds.load() << " rounds, " << mix.detached_run.load() << " detached tasks, " << round << " pools");
+  MESSAGE(mix.rounds.load() << " rounds, " << mix.detached_run.load() << " detached tasks, " << round << " pools, "
+                                 << p.stats().evictions << " evictions");
   CHECK(mix.wrong == 0);
   CHECK(mix.detached_run == mix.detached_submitted);
-  for (const auto& s : p.stats().classes) CHECK(s.submitted == s.finished);
+  const pool_stats stats = p.stats();
+  for (const auto& s : stats.classes) CHECK(s.submitted == s.finished);
+  CHECK(stats.evicted.submitted == stats.evicted.finished);
 }
 
 TEST_CASE("memory stays flat over many tasks") {
