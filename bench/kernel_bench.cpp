@@ -14,61 +14,20 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <deque>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "bench.h"
 #include "bpf_statistics.h"
 #include "child_process.h"
+#include "scheduler_arm.h"
 #include "statistics.h"
 
 namespace tactus::bench {
 namespace {
 
 constexpr double k_target_ratio = 2.0;
-constexpr double k_patience_s = 120;  // an emulated machine on a busy host is slow
-constexpr const char* k_state = "/sys/kernel/sched_ext/state";
-constexpr const char* k_ops = "/sys/kernel/sched_ext/root/ops";
-constexpr const char* k_log = "/tmp/tactus-bench-kernel.log";
-
-std::string line_of(const char* path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
-}
-
-// What the programs that were started said last: a VM takes its files away with it.
-void show_log() {
-  std::ifstream file(k_log);
-  std::deque<std::string> last;
-  for (std::string line; std::getline(file, line);) {
-    last.push_back(line);
-    if (last.size() > 15) last.pop_front();
-  }
-  for (const std::string& line : last) fmt::print(stderr, "  {}\n", line);
-}
-
-void wait_until(const char* what, double timeout_s, const std::function<bool()>& condition) {
-  const std::int64_t until_ns = now_ns() + static_cast<std::int64_t>(timeout_s * 1e9);
-  while (!condition()) {
-    if (now_ns() > until_ns)
-      throw std::runtime_error(fmt::format("{} not reached within {} s; see {}", what, timeout_s, k_log));
-    usleep(20'000);
-  }
-}
-
-void tactus_command(std::vector<std::string> words, bool must = true) {
-  words.insert(words.begin(), "tactus");
-  const std::string text = fmt::format("{}", fmt::join(words, " "));
-  const int code = run_to_end(words, k_log, 60);
-  if (code != 0 && must) throw std::runtime_error(fmt::format("'{}' ended with {}; see {}", text, code, k_log));
-}
-
 // The load: small tasks, each woken for; light enough that an emulated machine is about half idle, since
 // in an overloaded one most workers wait past their bound and are dispatched without asking a row.
 std::vector<std::string> load_command(std::uint64_t seed) {
@@ -116,30 +75,14 @@ slot measure_programs(const std::vector<program_statistics>& before_load, const 
 
 class kernel_comparison {
  public:
-  kernel_comparison(const settings& set, double slot_s) : set_(set), slot_s_(slot_s), load_(load_command(set.seed), true, k_log) {
+  kernel_comparison(const settings& set, double slot_s)
+      : set_(set), slot_s_(slot_s), load_(load_command(set.seed), true, k_log), arm_(set.agent) {
     if (load_.receive(120).find("ready") == std::string::npos) throw std::runtime_error("tactus-frame did not start");
-  }
-  ~kernel_comparison() {
-    try {
-      if (line_of(k_state) == "enabled" && line_of(k_ops).find("tactus") != std::string::npos)
-        run_to_end({"tactus", "unload"}, k_log, 60);
-    } catch (...) {  // nothing more can be done here
-    }
   }
 
   slot tactus() {
     const auto before = loaded_programs();
-    tactus_command({"load"});
-    if (!agent_) {
-      std::vector<std::string> words;
-      std::istringstream command(set_.agent.empty() ? "tactusd --run-as tactus" : set_.agent);
-      for (std::string word; command >> word;) words.push_back(word);
-      agent_ = std::make_unique<child_process>(words, false, k_log);
-    }
-    wait_until("agent answering", k_patience_s, [&] {
-      if (!agent_->running()) throw std::runtime_error(fmt::format("the agent ended; see {}", k_log));
-      return access("/run/tactus/control.sock", F_OK) == 0;
-    });
+    arm_.load();
     tactus_command({"mode", "learned"}, false);
     const std::uint64_t by_row = scheduler_counters().decisions[TACTUS_SOURCE_ROW];
     try {
@@ -158,8 +101,7 @@ class kernel_comparison {
     row_shares_.push_back(static_cast<double>(end.decisions[TACTUS_SOURCE_ROW] - begin.decisions[TACTUS_SOURCE_ROW]) /
                           static_cast<double>(std::max<std::uint64_t>(decisions, 1)));
     timer_fires_ += end.timer_fires - begin.timer_fires;
-    tactus_command({"unload"});
-    wait_until("scheduler unloaded", 20, [] { return line_of(k_state) == "disabled"; });
+    arm_.unload();
     return out;
   }
 
@@ -168,12 +110,12 @@ class kernel_comparison {
     child_process scheduler({set_.scx_simple}, false, k_log);
     wait_until("scx_simple attached", 20, [&] {
       if (!scheduler.running()) throw std::runtime_error(fmt::format("scx_simple ended at once (needs kernel 6.16); see {}", k_log));
-      return line_of(k_state) == "enabled";
+      return sched_ext_state() == "enabled";
     });
     settle();
     slot out = measure_programs(before, [&] { measure(slot_s_); });
     scheduler.end(SIGINT);
-    wait_until("scx_simple detached", 20, [] { return line_of(k_state) == "disabled"; });
+    wait_until("scx_simple detached", 20, [] { return sched_ext_state() == "disabled"; });
     return out;
   }
 
@@ -198,7 +140,7 @@ class kernel_comparison {
   const settings& set_;
   const double slot_s_;
   child_process load_;
-  std::unique_ptr<child_process> agent_;
+  scheduler_arm arm_;
   std::vector<double> row_shares_, tasks_per_s_;
   std::uint64_t timer_fires_ = 0;
 };
@@ -243,14 +185,9 @@ result compare(const settings& set) {
 }
 
 result run(const settings& set) {
-  if (geteuid() != 0) throw unavailable("needs root; run bench/kernel_vm.sh, which uses a VM");
-  if (line_of(k_state).empty()) throw unavailable("this kernel has no sched_ext; run bench/kernel_vm.sh, which uses a VM");
-  if (line_of(k_state) != "disabled")
-    throw unavailable(fmt::format("a scheduler is loaded already ({}); unload it first", line_of(k_ops)));
+  require_sched_ext("bench/kernel_vm.sh");
   if (set.scx_simple.empty() || access(set.scx_simple.c_str(), X_OK) != 0)
     throw unavailable("give --scx-simple PROGRAM (scripts/deps.sh scx-simple makes it)");
-  if (access(TACTUS_PIN_DIR "/tactus_stats", F_OK) == 0) tactus_command({"unload"}, false);  // left-overs
-
   try {
     return compare(set);
   } catch (...) {
