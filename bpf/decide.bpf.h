@@ -17,8 +17,19 @@ struct tactus_placement {
 	u64 now;      /* in */
 };
 
-/* 1 if any bit is set, without a branch: a loop of branches is too much for the verifier. */
-#define ANY_BIT(x) (((x) | -(x)) >> 63)
+/*
+ * 1 if it is so, else 0, without a branch: a loop of branches is too much for the verifier. Where the
+ * compiler knows that it is 0 or 1, it makes branches of it again.
+ */
+#define TOP_BIT(x)                                                                                 \
+	({                                                                                         \
+		u64 ___top = (u64)(x) >> 63;                                                       \
+		barrier_var(___top);                                                               \
+		___top;                                                                            \
+	})
+#define ANY_BIT(x) TOP_BIT((x) | -(x))
+#define IS_ZERO(x) (1 - ANY_BIT((u64)(x)))
+#define IS_POSITIVE(x) TOP_BIT(-(s64)(x))
 
 /* The same for one place of a machine of more than 64 CPUs. */
 static __always_inline void see_place(struct task_struct *p, u32 nr, bool anywhere, const struct cpumask *idle,
@@ -46,12 +57,9 @@ GLOBAL see_machine(struct task_struct *p TASK, struct tactus_view *v MEM)
 {
 	const struct cpumask *idle, *smt;
 	u64 idle_word, smt_word, allowed_word, legal = 0, idle_places = 0, idle_cores = 0;
-	bool anywhere, small = nr_cpus <= 64;
+	bool anywhere;
 	u32 i;
 
-	v->legal = 0;
-	v->idle = 0;
-	v->idle_core = 0;
 	anywhere = p->nr_cpus_allowed >= nr_cpus;
 	idle = scx_bpf_get_idle_cpumask();
 	smt = has_smt ? scx_bpf_get_idle_smtmask() : NULL;
@@ -59,7 +67,11 @@ GLOBAL see_machine(struct task_struct *p TASK, struct tactus_view *v MEM)
 	smt_word = smt ? smt->bits[0] : idle_word;
 	allowed_word = anywhere ? ~0ull : p->cpus_ptr->bits[0];
 
-	if (small) {
+	if (cpus_are_places) {
+		v->legal = allowed_word & (~0ull >> (-nr_places & 63));
+		v->idle = v->legal & idle_word;
+		v->idle_core = v->legal & smt_word;
+	} else if (nr_cpus <= 64) {
 		tactus_for(i, nr_places) {
 			struct tactus_place *place = place_at(i);
 			u32 k = i & (TACTUS_MAX_PLACES - 1);
@@ -76,6 +88,9 @@ GLOBAL see_machine(struct task_struct *p TASK, struct tactus_view *v MEM)
 		v->idle = idle_places;
 		v->idle_core = idle_cores;
 	} else {
+		v->legal = 0;
+		v->idle = 0;
+		v->idle_core = 0;
 		bpf_for(i, 0, nr_places)
 			see_place(p, i, anywhere, idle, smt, v);
 	}
@@ -87,12 +102,23 @@ GLOBAL see_machine(struct task_struct *p TASK, struct tactus_view *v MEM)
 	return 0;
 }
 
+/* CPU time as virtual time. */
+static __always_inline u64 virtual_time(u64 ns, u32 weight)
+{
+	return weight == 100 || !weight ? ns : ns * 100 / weight;
+}
+
+/* Time since a moment that another CPU may have written after `now` was read. */
+static __always_inline u64 since(u64 moment, u64 now)
+{
+	return tactus_before(now, moment) ? 0 : now - moment;
+}
+
 /* Key of what runs on a CPU, as if it waited now. */
 static __always_inline u64 running_key(struct tactus_cpu_state *cs, u64 now)
 {
-	u32 weight = cs->weight ? cs->weight : 100;
-
-	return cs->start_key + (now - cs->start_ns) * 100 / weight - tactus_credit(cs->priority, cs->deadline, now);
+	return cs->start_key + virtual_time(since(cs->start_ns, now), cs->weight) -
+	       tactus_credit(cs->priority, cs->deadline, now);
 }
 
 /* A running worker goes from task to task without telling: look what it is at. */
@@ -102,7 +128,7 @@ GLOBAL refresh_priority(s32 cpu)
 	struct task_struct *p;
 	struct tactus_worker *w;
 
-	if (!cs || !cs->tid)
+	if (!cs->tid)
 		return 0;
 	p = bpf_task_from_pid(cs->tid);
 	if (!p)
@@ -128,7 +154,6 @@ GLOBAL claim_idle(struct task_struct *p TASK, u32 place_nr, s32 prev_cpu)
 	u32 key = place_nr & (TACTUS_MAX_PLACES - 1);
 	struct tactus_place_mask *pm;
 	struct bpf_cpumask *mask;
-	struct tactus_cpu *prev;
 	s32 cpu;
 	u32 i;
 
@@ -136,12 +161,11 @@ GLOBAL claim_idle(struct task_struct *p TASK, u32 place_nr, s32 prev_cpu)
 		return -1;
 	if (place->nr_cpus == 1) {
 		cpu = place->first_cpu;
-		if (bpf_cpumask_test_cpu(cpu, p->cpus_ptr) && scx_bpf_test_and_clear_cpu_idle(cpu))
+		if (may_run_on(p, cpu) && scx_bpf_test_and_clear_cpu_idle(cpu))
 			return cpu;
 		return -1;
 	}
-	prev = cpu_at(prev_cpu);
-	if (prev && prev->place == key && bpf_cpumask_test_cpu(prev_cpu, p->cpus_ptr) &&
+	if (cpu_state_at(prev_cpu)->place == key && may_run_on(p, prev_cpu) &&
 	    scx_bpf_test_and_clear_cpu_idle(prev_cpu))
 		return prev_cpu;
 	pm = bpf_map_lookup_elem(&tactus_place_masks, &key);
@@ -154,7 +178,7 @@ GLOBAL claim_idle(struct task_struct *p TASK, u32 place_nr, s32 prev_cpu)
 		cpu = scx_bpf_pick_idle_cpu(cast_mask(mask), 0);
 		if (cpu < 0)
 			return -1;
-		if (bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
+		if (may_run_on(p, cpu))
 			return cpu;
 		scx_bpf_kick_cpu(cpu, K(scx_kick_flags, SCX_KICK_IDLE)); /* give it back */
 	}
@@ -219,14 +243,12 @@ GLOBAL log_decision(struct tactus_task *t MEM, struct tactus_decided *d MEM, u64
 	struct tactus_stats *s = stats_of_cpu();
 	struct tactus_decision_event ev = {};
 	struct tactus_domain *dom;
-	struct tactus_cpu *last;
 
 	if (!conf)
 		return 0;
 	domain = conf->home_domain & (TACTUS_MAX_DOMAINS - 1);
 	dom = domain_at(domain);
-	last = cpu_at(t->last_cpu);
-	if (!dom || !last || !s)
+	if (!dom || !s)
 		return 0;
 	if (d->source < TACTUS_NR_SOURCES)
 		s->decisions[d->source]++;
@@ -244,7 +266,7 @@ GLOBAL log_decision(struct tactus_task *t MEM, struct tactus_decided *d MEM, u64
 	ev.used = d->used;
 	ev.source = d->source;
 	ev.moment = d->moment;
-	ev.prev_place = last->place;
+	ev.prev_place = cpu_state_at(t->last_cpu)->place;
 	ev.cpu = d->cpu < 0 ? 0xffff : d->cpu;
 	ev.bank = d->bank;
 	ev.priority = t->priority;
@@ -280,15 +302,12 @@ static __always_inline void read_tag(struct tactus_worker *w, struct tactus_task
 /* Legal places less those whose queue is too long (rule 2), unless that leaves none. */
 static __always_inline u64 without_long_queues(u64 legal, u64 idle, u32 limit)
 {
-	struct tactus_depths *d = depths();
 	u64 kept = 0;
 	u32 i;
 
-	if (!d)
-		return legal;
 	tactus_for(i, nr_places) {
 		u32 k = i & (TACTUS_MAX_PLACES - 1);
-		u64 is_long = (u64)((s64)limit - d->depth[k]) >> 63;
+		u64 is_long = (u64)((s64)limit - depths[k]) >> 63;
 
 		kept |= (1 - is_long) << k;
 	}
@@ -300,14 +319,13 @@ static __always_inline u64 without_long_queues(u64 legal, u64 idle, u32 limit)
 GLOBAL fallback_action(struct tactus_view *v MEM)
 {
 	struct tactus_place *prev = place_at(v->prev);
-	struct tactus_depths *depth = depths();
 	u32 action;
 
-	if (!prev || !depth)
+	if (!prev)
 		return 0;
 	action = tactus_fallback_idle(v, prev->near);
 	if (action == TACTUS_NO_PLACE)
-		action = tactus_fallback_queue(v, prev->near, depth->depth, nr_places);
+		action = tactus_fallback_queue(v, prev->near, depths, nr_places);
 	return action;
 }
 
@@ -400,23 +418,23 @@ GLOBAL least_urgent_of_tier(struct tactus_decided *d MEM, u32 priority)
 	u32 key = d->bank * TACTUS_MAX_SLOTS + d->slot;
 	struct tactus_class_conf *cc = bpf_map_lookup_elem(&tactus_classes, &key);
 	struct tactus_place *place = place_at(used);
-	struct tactus_cpu_state *cs = place ? cpu_state_at(place->first_cpu) : NULL;
+	struct tactus_cpu_state *cs;
 
-	if (!cc || !cs || place->nr_cpus != 1)
+	if (!cc || !place || place->nr_cpus != 1)
 		return used;
 	refresh_priority(place->first_cpu);
-	least = cs->priority;
+	least = cpu_state_at(place->first_cpu)->priority;
 	bpf_for(i, 0, nr_places) {
 		u32 k = i & (TACTUS_MAX_PLACES - 1);
 
-		if (!(d->legal >> k & 1) || cc->tier[k] != cc->tier[used] || least == TACTUS_PRIORITY_BACKGROUND)
+		if (k == used || !(d->legal >> k & 1) || cc->tier[k] != cc->tier[used] || least == TACTUS_PRIORITY_BACKGROUND)
 			continue;
 		place = place_at(k);
 		if (!place || place->nr_cpus != 1)
 			continue;
 		refresh_priority(place->first_cpu);
 		cs = cpu_state_at(place->first_cpu);
-		if (cs && cs->start_ns && cs->priority < least && cs->priority < priority) {
+		if (cs->start_ns && cs->priority < least && cs->priority < priority) {
 			least = cs->priority;
 			best = k;
 		}
@@ -428,7 +446,7 @@ GLOBAL least_urgent_of_tier(struct tactus_decided *d MEM, u32 priority)
 GLOBAL decide_wake(struct task_struct *p TASK, struct tactus_task *t MEM,
 		   struct tactus_placement *out MEM)
 {
-	struct tactus_cpu *prev = cpu_at(out->prev_cpu);
+	struct tactus_cpu_state *prev = cpu_state_at(out->prev_cpu);
 	struct tactus_decided d = { .moment = TACTUS_MOMENT_WAKE, .cpu = -1 };
 	struct tactus_view v = {};
 	struct tactus_domain *dom;
@@ -436,8 +454,6 @@ GLOBAL decide_wake(struct task_struct *p TASK, struct tactus_task *t MEM,
 
 	out->cpu = -1;
 	out->action = TACTUS_NO_PLACE;
-	if (!prev)
-		return 0;
 	dom = domain_at(prev->domain);
 	prev_place = place_at(prev->place);
 	if (!dom || !prev_place)

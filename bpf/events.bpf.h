@@ -130,13 +130,12 @@ GLOBAL report(struct tactus_task *t MEM, struct tactus_tag_page *page MEM, u32 s
 	u32 zero = 0, n, left = 0, tasks = 0, domain, i, index = t->pool & (TACTUS_MAX_POOLS - 1);
 	struct tactus_pool_conf *conf = bpf_map_lookup_elem(&tactus_pools, &index);
 	struct tactus_scratch *scratch = bpf_map_lookup_elem(&tactus_scratch, &zero);
-	struct tactus_cpu *cpu = cpu_at(t->last_cpu);
 	struct tactus_stats *s = stats_of_cpu();
 	struct tactus_completion_event *ev;
 	struct tactus_domain *dom;
 	u64 bytes;
 
-	if (!conf || !scratch || !cpu || !s)
+	if (!conf || !scratch || !s)
 		return 0;
 	domain = conf->home_domain & (TACTUS_MAX_DOMAINS - 1);
 	dom = domain_at(domain);
@@ -155,7 +154,7 @@ GLOBAL report(struct tactus_task *t MEM, struct tactus_tag_page *page MEM, u32 s
 	if (!n && stopped != 1)
 		return 0;
 	ev = &scratch->completion;
-	bpf_for(i, 0, n) {
+	for (i = 0; i < n && can_loop; i++) {
 		u32 from = (t->taken + i) & (TACTUS_RING_RECORDS - 1);
 		u32 to = i & (TACTUS_EVENT_RECORDS - 1);
 		struct tactus_record r = page->ring[from];
@@ -174,7 +173,7 @@ GLOBAL report(struct tactus_task *t MEM, struct tactus_tag_page *page MEM, u32 s
 	ev->stint_wait_ns = t->unreported_wait_ns;
 	ev->pool = index;
 	ev->cpu = t->last_cpu;
-	ev->place = cpu->place;
+	ev->place = cpu_state_at(t->last_cpu)->place;
 	ev->clock = page->clock;
 	ev->nr_records = n;
 	ev->stopped = stopped;

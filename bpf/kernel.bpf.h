@@ -152,6 +152,14 @@ static __always_inline bool kernel_move_to_local(u64 dsq_id)
 	return scx_bpf_dsq_move_to_local___v1(dsq_id);
 }
 
+/* As scx_bpf_task_cpu(), without a call where the kernel keeps it in the task. */
+static __always_inline s32 kernel_task_cpu(struct task_struct *p)
+{
+	if (bpf_core_field_exists(p->thread_info.cpu))
+		return p->thread_info.cpu;
+	return scx_bpf_task_cpu(p);
+}
+
 /* 6.19 replaces the direct writes. */
 static __always_inline void kernel_set_vtime(struct task_struct *p, u64 vtime)
 {

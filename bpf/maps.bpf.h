@@ -4,7 +4,7 @@
  *
  * The maps that abi/decision_map.h names are contracts with the agent and
  * survive a reload (the loader reuses the pinned ones). tactus_timers,
- * tactus_cpu_state, tactus_scratch and .bss are made anew with every load.
+ * tactus_scratch and .bss are made anew with every load.
  */
 #ifndef TACTUS_MAPS_BPF_H
 #define TACTUS_MAPS_BPF_H
@@ -46,7 +46,7 @@ struct tactus_task {
 	u64 vtime;	     /* ns of CPU time, scaled by 100 / weight */
 	u64 stint;	     /* id of the current stint */
 	u64 waiting_since_ns;
-	u64 run_start_ns;
+	u64 ran_ns;	     /* CPU time of the thread, all told, up to which it is charged */
 	u64 unreported_run_ns;
 	u64 unreported_wait_ns;
 	u64 seen_weight;     /* weight_submitted - weight_finished of its page, last seen */
@@ -121,24 +121,24 @@ struct tactus_timer {
 };
 TACTUS_ARRAY(tactus_timers, struct tactus_timer, TACTUS_MAX_DOMAINS, 0);
 
-/* What runs on a CPU now; written by that CPU. */
+/* What runs on a CPU now, written by that CPU, and what never changes of it. */
 struct tactus_cpu_state {
 	u64 start_key;	/* its virtual time then, lag forgotten as by tactus_key() */
 	u64 start_ns;	/* 0: nothing runs */
 	u64 slice_ns;	/* when its present slice began */
+	u64 ran_ns;	/* CPU time of the thread, all told, when it started */
 	u32 weight;
 	u32 tid;	/* of a managed worker; 0: somebody else */
 	u32 priority;	/* of the worker's task, as of the last look */
 	u32 deadline;
-	u64 pad[3];
+	u16 place;	/* of struct tactus_cpu */
+	u16 domain;
+	u8 present;
+	u8 alone;	/* 1: its place has no other CPU */
+	u8 bound;	/* somebody may wait in the CPU's own queue; under its run queue's lock */
+	u8 pad[9];
 };
-TACTUS_ARRAY(tactus_cpu_state, struct tactus_cpu_state, TACTUS_MAX_CPUS, 0);
-
-/* Queue lengths, apart from the topology since they change all the time. */
-struct tactus_depths {
-	s32 depth[TACTUS_MAX_PLACES];
-};
-TACTUS_ARRAY(tactus_depths, struct tactus_depths, 1, 0);
+_Static_assert(sizeof(struct tactus_cpu_state) == 64, "one cache line per CPU");
 
 /* CPUs of a place as the kernel's idle picker wants them; places of one CPU need none. */
 struct tactus_place_mask {
@@ -165,7 +165,12 @@ u32 nr_places;
 u32 nr_cpus;
 u32 nr_domains;
 bool has_smt;
+bool cpus_are_places; /* place k is CPU k and nothing else, on a machine of at most 64 CPUs */
 u64 epoch;
+
+/* Here rather than in maps of their own: no look-up, and what one op needs lies together. */
+s32 depths[TACTUS_MAX_PLACES]; /* queue lengths */
+struct tactus_cpu_state cpu_states[TACTUS_MAX_CPUS] __attribute__((aligned(64)));
 
 /*
  * Functions marked GLOBAL are verified once, on their own, instead of once per
@@ -208,20 +213,34 @@ static __always_inline struct tactus_cpu *cpu_at(s32 cpu)
 }
 static __always_inline struct tactus_cpu_state *cpu_state_at(s32 cpu)
 {
-	u32 c = (u32)cpu & (TACTUS_MAX_CPUS - 1);
-
-	return bpf_map_lookup_elem(&tactus_cpu_state, &c);
+	return &cpu_states[(u32)cpu & (TACTUS_MAX_CPUS - 1)];
 }
 static __always_inline struct tactus_place *place_at(u32 place)
 {
 	place &= TACTUS_MAX_PLACES - 1;
 	return bpf_map_lookup_elem(&tactus_places, &place);
 }
-static __always_inline struct tactus_depths *depths(void)
+static __always_inline s32 *depth_of(u32 place)
 {
-	u32 zero = 0;
+	return &depths[place & (TACTUS_MAX_PLACES - 1)];
+}
 
-	return bpf_map_lookup_elem(&tactus_depths, &zero);
+/* Of machines of at most 64 CPUs the masks are read, not asked. */
+static __always_inline bool may_run_on(struct task_struct *p, s32 cpu)
+{
+	if (nr_cpus <= 64)
+		return p->cpus_ptr->bits[0] >> (cpu & 63) & 1;
+	return bpf_cpumask_test_cpu(cpu, p->cpus_ptr);
+}
+
+/* CPUs that are idle now and that the task may use; for machines of at most 64 CPUs. */
+static __always_inline u64 idle_cpus_of(struct task_struct *p)
+{
+	const struct cpumask *idle = scx_bpf_get_idle_cpumask();
+	u64 word = idle->bits[0] & p->cpus_ptr->bits[0];
+
+	scx_bpf_put_idle_cpumask(idle);
+	return word;
 }
 
 #endif

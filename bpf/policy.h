@@ -191,15 +191,13 @@ struct tactus_view {
 
 TACTUS_FN __u32 tactus_lowest(__u64 mask)
 {
-	__u32 n = 0;
+	/* counts the ones below it; BPF has no instruction for that, and branches are dear to its verifier */
+	__u64 below = (mask & -mask) - 1;
 
-	/* six steps, no table: BPF has no count-trailing-zeros instruction */
-	if (!(mask & 0xffffffffull)) { n += 32; mask >>= 32; }
-	if (!(mask & 0xffff)) { n += 16; mask >>= 16; }
-	if (!(mask & 0xff)) { n += 8; mask >>= 8; }
-	if (!(mask & 0xf)) { n += 4; mask >>= 4; }
-	if (!(mask & 3)) { n += 2; mask >>= 2; }
-	return n + !(mask & 1);
+	below -= below >> 1 & 0x5555555555555555ull;
+	below = (below & 0x3333333333333333ull) + (below >> 2 & 0x3333333333333333ull);
+	below = (below + (below >> 4)) & 0x0f0f0f0f0f0f0f0full;
+	return (__u32)(below * 0x0101010101010101ull >> 56);
 }
 
 /* First set place at or after `start`, cyclically, so that ties do not all fall on place 0. */

@@ -17,7 +17,6 @@
 static __always_inline void waiting_begins(struct tactus_task *t, u32 queued, u32 domain, u64 now)
 {
 	struct tactus_domain *dom = domain_at(domain);
-	struct tactus_depths *d = depths();
 
 	t->queued = queued;
 	t->queued_domain = domain;
@@ -27,15 +26,14 @@ static __always_inline void waiting_begins(struct tactus_task *t, u32 queued, u3
 		if (queued == TACTUS_HOLD)
 			__sync_fetch_and_add(&dom->nr_held, 1);
 	}
-	if (d && queued < TACTUS_MAX_PLACES)
-		__sync_fetch_and_add(&d->depth[queued & (TACTUS_MAX_PLACES - 1)], 1);
+	if (queued < TACTUS_MAX_PLACES)
+		__sync_fetch_and_add(depth_of(queued), 1);
 }
 
 static __always_inline void waiting_ends(struct tactus_task *t)
 {
 	u32 queued = t->queued;
 	struct tactus_domain *dom;
-	struct tactus_depths *d;
 
 	if (queued == TACTUS_QUEUED_NOT)
 		return;
@@ -46,9 +44,8 @@ static __always_inline void waiting_ends(struct tactus_task *t)
 		if (queued == TACTUS_HOLD)
 			__sync_fetch_and_add(&dom->nr_held, -1);
 	}
-	d = depths();
-	if (d && queued < TACTUS_MAX_PLACES)
-		__sync_fetch_and_add(&d->depth[queued & (TACTUS_MAX_PLACES - 1)], -1);
+	if (queued < TACTUS_MAX_PLACES)
+		__sync_fetch_and_add(depth_of(queued), -1);
 }
 
 /* First sight of a worker since it registered or the scheduler was loaded: start its record over. */
@@ -85,7 +82,8 @@ GLOBAL adopt(struct task_struct *p TASK, struct tactus_task *t MEM, u32 pool, u3
 	t->stint = (u64)p->pid << 32;
 	t->pool = index;
 	t->taken = taken;
-	t->last_cpu = scx_bpf_task_cpu(p);
+	t->last_cpu = kernel_task_cpu(p);
+	t->ran_ns = p->se.sum_exec_runtime;
 	t->priority = TACTUS_PRIORITY_NORMAL;
 	t->slice_ns = TACTUS_SLICE_DEFAULT_NS;
 	__sync_fetch_and_add(&state->alive, 1);
@@ -100,14 +98,22 @@ struct tactus_self {
 	struct tactus_pool_conf *conf;
 };
 
+/* Most threads have no storage of any BPF program: no need to look for ours. */
+static __always_inline bool has_storage(struct task_struct *p)
+{
+	return !bpf_core_field_exists(p->bpf_storage) || p->bpf_storage;
+}
+
 /* The records of a managed worker; false for everybody else. */
 static __always_inline bool managed(struct task_struct *p, struct tactus_self *self)
 {
 	struct tactus_tag_page *page;
 	u32 index;
 
+	if (likely(!has_storage(p)))
+		return false;
 	self->w = bpf_task_storage_get(&tactus_workers, p, 0, 0);
-	if (likely(!self->w))
+	if (!self->w)
 		return false;
 	self->t = bpf_task_storage_get(&tactus_tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!self->t) {
@@ -128,8 +134,11 @@ static __always_inline bool managed(struct task_struct *p, struct tactus_self *s
 /* Its record, if it is managed and known already. */
 static __always_inline struct tactus_task *known(struct task_struct *p)
 {
-	struct tactus_task *t = bpf_task_storage_get(&tactus_tasks, p, 0, 0);
+	struct tactus_task *t;
 
+	if (likely(!has_storage(p)))
+		return NULL;
+	t = bpf_task_storage_get(&tactus_tasks, p, 0, 0);
 	return t && t->epoch == epoch ? t : NULL;
 }
 
@@ -219,7 +228,6 @@ static int domain_timer(void *map, u32 *key, struct tactus_timer *timer)
 {
 	u32 zero = 0, d = *key & (TACTUS_MAX_DOMAINS - 1);
 	struct tactus_domain *dom = domain_at(d);
-	struct tactus_depths *depth = depths();
 	struct tactus_control *control = bpf_map_lookup_elem(&tactus_control, &zero);
 	u64 now = bpf_ktime_get_ns(), idle_limit, busy_limit, oldest = 0, late = 0, delay;
 	struct tactus_look look = {};
@@ -228,7 +236,7 @@ static int domain_timer(void *map, u32 *key, struct tactus_timer *timer)
 
 	timer->armed = 0;
 	count(timer_fires);
-	if (!dom || !depth || !control)
+	if (!dom || !control)
 		return 0;
 	waiting = dom->nr_waiting;
 	if (waiting <= 0) {
@@ -250,7 +258,7 @@ static int domain_timer(void *map, u32 *key, struct tactus_timer *timer)
 		u32 k = i & (TACTUS_MAX_PLACES - 1);
 		struct tactus_place *place = place_at(k);
 
-		if (!place || place->domain != d || depth->depth[k] <= 0)
+		if (!place || place->domain != d || depths[k] <= 0)
 			continue;
 		look_at_heads(QUEUE_PLACE(k), &look);
 		if (look.oldest > oldest)
@@ -302,13 +310,13 @@ GLOBAL peek(u64 queue, s32 cpu, u64 *key MEM)
 		p = scx_bpf_dsq_peek(queue);
 		if (!p)
 			return false;
-		if (bpf_cpumask_test_cpu(cpu, p->cpus_ptr)) {
+		if (may_run_on(p, cpu)) {
 			*key = p->scx.dsq_vtime;
 			return true;
 		}
 	}
 	bpf_for_each(scx_dsq, p, queue, 0) {
-		if (bpf_cpumask_test_cpu(cpu, p->cpus_ptr)) {
+		if (may_run_on(p, cpu)) {
 			*key = p->scx.dsq_vtime;
 			found = true;
 			break;
@@ -337,7 +345,7 @@ GLOBAL offer(u64 queue, struct tactus_here *here MEM, bool late_only)
 
 		if (++looked > PEEK_AT_MOST)
 			break;
-		if (!bpf_cpumask_test_cpu(here->cpu, p->cpus_ptr))
+		if (!may_run_on(p, here->cpu))
 			continue;
 		t = known(p);
 		if (t) {
@@ -413,17 +421,16 @@ enum tactus_taken {
  */
 GLOBAL take_in_order(struct tactus_here *here MEM)
 {
-	struct tactus_depths *depth = depths();
 	struct tactus_domain *dom = domain_at(here->domain);
 	u64 key_bound = 0, key_place = 0, key_held = 0, key_others = 0;
 	u32 place = here->place & (TACTUS_MAX_PLACES - 1);
 	bool has_bound, has_place, has_held, has_others;
 	int tries;
 
-	if (!depth || !dom)
+	if (!dom)
 		return TACTUS_TOOK_NOTHING;
 	has_bound = here->nr_bound > 0;
-	has_place = depth->depth[place] > 0;
+	has_place = depths[place] > 0;
 	has_held = dom->nr_held > 0;
 	has_others = here->nr_others > 0;
 	if (!here->prev_runs && !has_held && has_bound + has_place + has_others == 1) {
@@ -476,37 +483,35 @@ GLOBAL take_in_order(struct tactus_here *here MEM)
 											 : TACTUS_TOOK_NOTHING;
 }
 
+/* Of these places the next after one, cyclically; near ones first. */
+GLOBAL next_place(u64 places, u64 near, u32 after)
+{
+	u64 first = places & near;
+
+	return tactus_first_from(first ? first : places, after + 1);
+}
+
 /* Nothing of its own: ask workers that wait elsewhere, near ones first. */
 GLOBAL take_foreign(struct tactus_here *here MEM)
 {
-	struct tactus_depths *depth = depths();
-	struct tactus_place *mine;
-	struct tactus_domain *dom;
-	u32 pass, i, asked = 0;
+	struct tactus_place *mine = place_at(here->place);
+	struct tactus_domain *dom = domain_at(here->domain);
+	u64 waiting = 0;
+	u32 i;
 
-	mine = place_at(here->place);
-	dom = domain_at(here->domain);
-	if (!mine || !dom || !depth)
+	if (!mine || !dom)
 		return false;
 	if (dom->nr_held > 0 && offer(QUEUE_HELD(here->domain), here, false))
 		return true;
-	bpf_for(pass, 0, 2) {
-		bpf_for(i, 1, nr_places) {
-			u32 k = here->place + i >= nr_places ? here->place + i - nr_places
-							     : here->place + i;
-			bool near;
+	tactus_for(i, nr_places)
+		waiting |= IS_POSITIVE(*depth_of(i)) << (i & 63);
+	waiting &= ~(1ull << (here->place & 63));
+	for (i = 0; i < ASK_AT_MOST && waiting; i++) {
+		u32 place = next_place(waiting, mine->near[0], here->place);
 
-			k &= TACTUS_MAX_PLACES - 1;
-			near = mine->near[0] >> k & 1;
-			if (near != !pass || depth->depth[k] <= 0)
-				continue;
-			if (offer(QUEUE_PLACE(k), here, false))
-				return true;
-			if (++asked >= ASK_AT_MOST)
-				break;
-		}
-		if (asked >= ASK_AT_MOST)
-			break;
+		if (offer(QUEUE_PLACE(place), here, false))
+			return true;
+		waiting &= ~(1ull << (place & 63));
 	}
 	return false;
 }

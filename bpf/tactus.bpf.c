@@ -65,7 +65,7 @@ s32 BPF_STRUCT_OPS(tactus_select_cpu, struct task_struct *p, s32 prev_cpu, u64 w
 	if (place.action < TACTUS_MAX_PLACES) {
 		struct tactus_place *pl = place_at(place.action);
 
-		if (pl && pl->nr_cpus == 1 && bpf_cpumask_test_cpu(pl->first_cpu, p->cpus_ptr))
+		if (pl && pl->nr_cpus == 1 && may_run_on(p, pl->first_cpu))
 			return pl->first_cpu;
 	}
 	return prev_cpu;
@@ -76,7 +76,7 @@ static __always_inline void maybe_preempt(s32 cpu, u64 key, u32 priority, u64 no
 {
 	struct tactus_cpu_state *cs = cpu_state_at(cpu);
 
-	if (!cs || !cs->start_ns || !tactus_preempts(key, priority, running_key(cs, now), cs->priority))
+	if (!cs->start_ns || !tactus_preempts(key, priority, running_key(cs, now), cs->priority))
 		return;
 	/* what it ran at the last tick may have been something less urgent */
 	refresh_priority(cpu);
@@ -90,7 +90,7 @@ void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	struct tactus_self self;
 	struct tactus_task *t;
-	struct tactus_cpu *c;
+	struct tactus_cpu_state *cs;
 	struct tactus_domain *dom;
 	struct tactus_place *place;
 	s32 cpu;
@@ -103,15 +103,15 @@ void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
 	}
 	t = self.t;
 	waiting_ends(t);
-	cpu = scx_bpf_task_cpu(p);
-	c = cpu_at(cpu);
-	dom = c ? domain_at(c->domain) : NULL;
-	if (!c || !dom || c->place >= TACTUS_MAX_PLACES) {
+	cpu = kernel_task_cpu(p);
+	cs = cpu_state_at(cpu);
+	dom = domain_at(cs->domain);
+	if (!dom || cs->place >= TACTUS_MAX_PLACES) {
 		kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), TACTUS_SLICE_DEFAULT_NS, enq_flags);
 		return;
 	}
 	now = bpf_ktime_get_ns();
-	domain = c->domain;
+	domain = cs->domain;
 	action = t->pending;
 	t->pending = TACTUS_PENDING_NONE;
 	t->vtime = (enq_flags & K(scx_enq_flags, SCX_ENQ_WAKEUP))
@@ -130,6 +130,7 @@ void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
 			kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), t->slice_ns, enq_flags);
 			return;
 		}
+		cs->bound = true;
 		waiting_begins(t, TACTUS_QUEUED_BOUND, domain, now);
 		kernel_insert_vtime(p, QUEUE_CPU(cpu), t->slice_ns, key, enq_flags);
 		maybe_preempt(cpu, key, t->priority, now);
@@ -144,7 +145,7 @@ void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
 		return;
 	}
 	if (action >= TACTUS_MAX_PLACES) /* end of slice, or moved: stays where it is (forced) */
-		action = c->place;
+		action = cs->place;
 	place = place_at(action);
 	if (place)
 		domain = place->domain;
@@ -155,7 +156,7 @@ void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
 	if (!place)
 		return;
 	cpu = place->nr_cpus == 1 ? place->first_cpu : cpu;
-	if (bpf_cpumask_test_cpu(cpu, p->cpus_ptr) && scx_bpf_test_and_clear_cpu_idle(cpu))
+	if (may_run_on(p, cpu) && scx_bpf_test_and_clear_cpu_idle(cpu))
 		scx_bpf_kick_cpu(cpu, K(scx_kick_flags, SCX_KICK_IDLE));
 	else if (enq_flags & K(scx_enq_flags, SCX_ENQ_WAKEUP))
 		maybe_preempt(cpu, key, t->priority, now);
@@ -167,30 +168,28 @@ void BPF_STRUCT_OPS(tactus_dispatch, s32 cpu, struct task_struct *prev)
 {
 	bool prev_stays = prev && (prev->scx.flags & K(scx_ent_flags, SCX_TASK_QUEUED));
 	struct tactus_cpu_state *cs = cpu_state_at(cpu);
-	struct tactus_cpu *c = cpu_at(cpu);
 	struct tactus_here here = { .cpu = cpu };
 	struct tactus_domain *dom;
 	u32 i;
 
-	if (!c || !cs)
-		return;
-	here.place = c->place & (TACTUS_MAX_PLACES - 1);
-	here.domain = c->domain & (TACTUS_MAX_DOMAINS - 1);
+	here.place = cs->place & (TACTUS_MAX_PLACES - 1);
+	here.domain = cs->domain & (TACTUS_MAX_DOMAINS - 1);
 	dom = domain_at(here.domain);
 	if (!dom)
 		return;
-	here.nr_bound = scx_bpf_dsq_nr_queued(QUEUE_CPU(cpu));
-	here.nr_others = scx_bpf_dsq_nr_queued(QUEUE_OTHERS(here.domain));
-	if (dom->nr_waiting <= 0 && here.nr_bound <= 0) {
-		if (here.nr_others <= 0) {
-			if (prev_stays)
-				return;
-			goto elsewhere;
-		}
-		/* no worker waits or runs here: the common case on a machine that does other things */
-		if (!cs->tid && kernel_move_to_local(QUEUE_OTHERS(here.domain)))
-			return;
+	if (cs->bound) {
+		here.nr_bound = scx_bpf_dsq_nr_queued(QUEUE_CPU(cpu));
+		cs->bound = here.nr_bound > 0;
 	}
+	if (dom->nr_waiting <= 0 && here.nr_bound <= 0 && !(prev_stays && cs->tid)) {
+		/* no worker waits or goes on: the common case on a machine that does other things */
+		if (kernel_move_to_local(QUEUE_OTHERS(here.domain)) || prev_stays)
+			return;
+		goto elsewhere;
+	}
+	here.nr_others = scx_bpf_dsq_nr_queued(QUEUE_OTHERS(here.domain));
+	if (dom->nr_waiting <= 0 && here.nr_bound <= 0 && here.nr_others <= 0)
+		return; /* only prev, which goes on */
 	here.now = bpf_ktime_get_ns();
 	here.vtime_now = dom->vtime_now;
 	if (dom->late_places || dom->late_held) {
@@ -234,15 +233,14 @@ elsewhere:
 
 void BPF_STRUCT_OPS(tactus_running, struct task_struct *p)
 {
-	s32 cpu = scx_bpf_task_cpu(p);
+	s32 cpu = kernel_task_cpu(p);
 	struct tactus_cpu_state *cs = cpu_state_at(cpu);
-	struct tactus_cpu *c = cpu_at(cpu);
+	struct tactus_domain *dom = domain_at(cs->domain);
 	struct tactus_task *t = known(p);
-	struct tactus_domain *dom = c ? domain_at(c->domain) : NULL;
 	u64 vtime, now = bpf_ktime_get_ns();
 
 	count(running);
-	if (!cs || !dom)
+	if (!dom)
 		return;
 	if (!t) {
 		vtime = p->scx.dsq_vtime;
@@ -252,7 +250,7 @@ void BPF_STRUCT_OPS(tactus_running, struct task_struct *p)
 	} else {
 		waiting_ends(t);
 		vtime = t->vtime;
-		t->run_start_ns = now;
+		t->ran_ns = p->se.sum_exec_runtime;
 		t->unreported_wait_ns += now - t->waiting_since_ns;
 		if (t->last_cpu != cpu) {
 			t->migrations++;
@@ -264,9 +262,10 @@ void BPF_STRUCT_OPS(tactus_running, struct task_struct *p)
 		cs->deadline = t->deadline;
 		cs->tid = t->tid;
 	}
-	cs->weight = p->scx.weight ? p->scx.weight : 100;
+	cs->weight = p->scx.weight;
 	cs->start_ns = now;
 	cs->slice_ns = now;
+	cs->ran_ns = p->se.sum_exec_runtime;
 	if (tactus_before(dom->vtime_now, vtime))
 		dom->vtime_now = vtime;
 	cs->start_key = tactus_vtime_floor(vtime, dom->vtime_now);
@@ -290,35 +289,29 @@ static __always_inline void drain(struct task_struct *p, struct tactus_task *t, 
 		report(t, page, 0, now);
 }
 
-static __always_inline void charge(struct task_struct *p, struct tactus_task *t, u64 now)
+static __always_inline void charge(struct task_struct *p, struct tactus_task *t)
 {
-	u64 ran = now - t->run_start_ns;
-	u32 weight = p->scx.weight ? p->scx.weight : 100;
+	u64 ran = p->se.sum_exec_runtime - t->ran_ns;
 
-	t->run_start_ns = now;
+	t->ran_ns += ran;
 	t->unreported_run_ns += ran;
-	t->vtime += ran * 100 / weight;
+	t->vtime += virtual_time(ran, p->scx.weight);
 }
 
 void BPF_STRUCT_OPS(tactus_stopping, struct task_struct *p, bool runnable)
 {
 	struct tactus_task *t = known(p);
-	struct tactus_cpu_state *cs = cpu_state_at(scx_bpf_task_cpu(p));
-	u64 now = bpf_ktime_get_ns();
+	struct tactus_cpu_state *cs = cpu_state_at(kernel_task_cpu(p));
+	u64 now;
 
-	if (cs) {
-		if (!t) {
-			u32 weight = p->scx.weight ? p->scx.weight : 100;
-			u64 ran = cs->start_ns ? now - cs->start_ns : 0;
-
-			kernel_set_vtime(p, p->scx.dsq_vtime + ran * 100 / weight);
-		}
-		cs->start_ns = 0;
-	}
+	if (!t && cs->start_ns)
+		kernel_set_vtime(p, p->scx.dsq_vtime + virtual_time(p->se.sum_exec_runtime - cs->ran_ns, p->scx.weight));
+	cs->start_ns = 0;
 	if (!t || !t->running)
 		return;
+	now = bpf_ktime_get_ns();
 	t->running = 0;
-	charge(p, t, now);
+	charge(p, t);
 	if (runnable) {
 		t->preemptions++;
 		t->waiting_since_ns = now;
@@ -334,7 +327,7 @@ void BPF_STRUCT_OPS(tactus_tick, struct task_struct *p)
 	if (!t || !t->running)
 		return;
 	now = bpf_ktime_get_ns();
-	charge(p, t, now);
+	charge(p, t);
 	drain(p, t, 0, now);
 }
 
@@ -342,8 +335,7 @@ void BPF_STRUCT_OPS(tactus_tick, struct task_struct *p)
 
 void BPF_STRUCT_OPS(tactus_enable, struct task_struct *p)
 {
-	struct tactus_cpu *c = cpu_at(scx_bpf_task_cpu(p));
-	struct tactus_domain *dom = c ? domain_at(c->domain) : NULL;
+	struct tactus_domain *dom = domain_at(cpu_state_at(kernel_task_cpu(p))->domain);
 
 	if (dom)
 		kernel_set_vtime(p, dom->vtime_now);
@@ -408,12 +400,20 @@ GLOBAL init_cpus(void)
 
 	bpf_for(i, 0, nr_cpus) {
 		struct tactus_cpu *c = cpu_at(i);
+		struct tactus_cpu_state *cs;
+		struct tactus_place *place;
 
 		err = scx_bpf_create_dsq(QUEUE_CPU(i), -1);
-		if (err)
+		if (err || !c)
 			break;
-		if (c && c->present && c->core != i)
+		if (c->present && c->core != i)
 			has_smt = true;
+		cs = cpu_state_at(i);
+		cs->place = c->place;
+		cs->domain = c->domain & (TACTUS_MAX_DOMAINS - 1);
+		cs->present = c->present;
+		place = place_at(c->place);
+		cs->alone = c->present && place && place->nr_cpus == 1;
 	}
 	return err;
 }
@@ -423,6 +423,7 @@ GLOBAL init_places(void)
 	u32 i;
 	int err = 0;
 
+	cpus_are_places = nr_cpus <= 64;
 	bpf_for(i, 0, TACTUS_MAX_PLACES) {
 		struct tactus_place *place = place_at(i);
 
@@ -433,6 +434,8 @@ GLOBAL init_places(void)
 			err = make_place_mask(i);
 		if (err)
 			break;
+		if (place->nr_cpus != 1 || place->first_cpu != i)
+			cpus_are_places = false;
 		nr_places = i + 1;
 	}
 	return err;

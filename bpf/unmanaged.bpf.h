@@ -29,26 +29,67 @@ static __always_inline struct tactus_class_conf *general_tiers(void)
 }
 
 /*
- * Where an unmanaged thread wakes up when speeds are known: an idle CPU of the best tier, claimed, its
- * last one first; -1 if there is none. Places of one CPU only: on larger machines a thread stays in
- * its cache.
+ * Where an unmanaged thread wakes up when speeds are known: an idle CPU of the best tier, its last one if
+ * that is such; claimed. -1 if there is none. Places of one CPU only: on larger machines a thread stays
+ * in its cache.
  */
-static __always_inline s32 fast_idle(struct task_struct *p, struct tactus_class_conf *cc, s32 last)
+static __always_inline s32 fast_idle(struct tactus_class_conf *cc, s32 prev_cpu, u64 idle)
 {
-	struct tactus_cpu *home = cpu_at(last);
-	u32 from = home ? home->place : 0, i;
+	u64 fast = 0;
+	u32 i;
+	s32 cpu;
 
-	bpf_for(i, 0, nr_places) {
-		u32 k = (from + i >= nr_places ? from + i - nr_places : from + i) & (TACTUS_MAX_PLACES - 1);
-		struct tactus_place *place = place_at(k);
+	tactus_for(i, nr_cpus) {
+		struct tactus_cpu_state *cs = cpu_state_at(i);
 
-		if (!place || place->nr_cpus != 1 || cc->tier[k])
-			continue;
-		if (bpf_cpumask_test_cpu(place->first_cpu, p->cpus_ptr) &&
-		    scx_bpf_test_and_clear_cpu_idle(place->first_cpu))
-			return place->first_cpu;
+		fast |= IS_ZERO(cc->tier[cs->place & (TACTUS_MAX_PLACES - 1)]) * cs->alone << (i & 63);
 	}
-	return -1;
+	fast &= idle;
+	if (!fast)
+		return -1;
+	cpu = tactus_first_from(fast, prev_cpu);
+	return scx_bpf_test_and_clear_cpu_idle(cpu) ? cpu : -1;
+}
+
+/* What make_room() looks for, and what it has found. */
+struct tactus_room {
+	u64 key;    /* in: of the thread */
+	u64 now;    /* in */
+	s32 victim; /* the best CPU so far; -1: none */
+	u32 least;  /* its rank: tier, then priority of what runs there */
+	u32 domain; /* in */
+	bool slow_idle; /* in */
+};
+
+/* Is this CPU a better one to preempt? */
+GLOBAL look_for_room(struct task_struct *p TASK, s32 cpu, struct tactus_room *room MEM)
+{
+	struct tactus_cpu_state *cs = cpu_state_at(cpu);
+	u64 ran = since(cs->slice_ns, room->now);
+	struct tactus_class_conf *cc;
+	u32 rank, tier;
+
+	if (!cs->start_ns || !cs->present || cs->domain != room->domain)
+		return 0;
+	if (!room->slow_idle && ran <= TACTUS_PREEMPT_BACKGROUND_NS)
+		return 0; /* too early, whatever runs: the usual case */
+	if (!may_run_on(p, cpu))
+		return 0;
+	cc = general_tiers();
+	tier = cc ? cc->tier[cs->place & (TACTUS_MAX_PLACES - 1)] : 0;
+	rank = tier * 4 + (cs->priority & 3);
+	if (rank >= room->least || (room->slow_idle && tier))
+		return 0;
+	refresh_priority(cpu);
+	rank = tier * 4 + (cs->priority & 3);
+	if (room->slow_idle && cs->priority == TACTUS_PRIORITY_BACKGROUND)
+		ran = TACTUS_SLICE_MAX_NS;
+	if (rank >= room->least ||
+	    !tactus_unmanaged_preempts(room->key, running_key(cs, room->now), cs->priority, ran))
+		return 0;
+	room->victim = cpu;
+	room->least = rank;
+	return 0;
 }
 
 /*
@@ -59,45 +100,19 @@ static __always_inline s32 fast_idle(struct task_struct *p, struct tactus_class_
  */
 GLOBAL make_room(struct task_struct *p TASK, s32 last, bool slow_idle)
 {
-	struct tactus_class_conf *cc = general_tiers();
-	struct tactus_cpu *home = cpu_at(last);
-	struct tactus_domain *dom = home ? domain_at(home->domain) : NULL;
-	u64 now = bpf_ktime_get_ns(), key;
-	s32 victim = -1;
-	u32 least = ~0u, i;
+	struct tactus_room room = { .victim = -1, .least = ~0u, .slow_idle = slow_idle };
+	struct tactus_domain *dom;
+	u32 i;
 
-	if (!home || !dom)
+	room.domain = cpu_state_at(last)->domain;
+	dom = domain_at(room.domain);
+	if (!dom)
 		return -1;
-	key = tactus_vtime_floor(p->scx.dsq_vtime, dom->vtime_now);
-	bpf_for(i, 0, VICTIMS_AT_MOST) {
-		s32 cpu = last + i >= nr_cpus ? last + i - nr_cpus : last + i;
-		struct tactus_cpu *c = cpu_at(cpu);
-		struct tactus_cpu_state *cs = cpu_state_at(cpu);
-		u32 rank, tier;
-
-		if (i >= nr_cpus)
-			break;
-		if (!c || !cs || !c->present || c->domain != home->domain || !cs->start_ns ||
-		    !bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
-			continue;
-		tier = cc ? cc->tier[c->place & (TACTUS_MAX_PLACES - 1)] : 0;
-		rank = tier * 4 + (cs->priority & 3);
-		if (rank >= least || (slow_idle && tier))
-			continue;
-		refresh_priority(cpu);
-		rank = tier * 4 + (cs->priority & 3);
-		if (rank >= least ||
-		    !tactus_unmanaged_preempts(key, running_key(cs, now), cs->priority,
-					       slow_idle && cs->priority == TACTUS_PRIORITY_BACKGROUND
-						       ? TACTUS_SLICE_MAX_NS
-						       : now - cs->slice_ns))
-			continue;
-		victim = cpu;
-		least = rank;
-		if (!least)
-			break;
-	}
-	return victim;
+	room.now = bpf_ktime_get_ns();
+	room.key = tactus_vtime_floor(p->scx.dsq_vtime, dom->vtime_now);
+	for (i = 0; i < VICTIMS_AT_MOST && i < nr_cpus && room.least; i++)
+		look_for_room(p, last + i >= nr_cpus ? last + i - nr_cpus : last + i, &room);
+	return room.victim;
 }
 
 /* Where an unmanaged thread wakes up. *insert: it goes to that CPU's own queue, with these flags. */
@@ -105,29 +120,26 @@ static __always_inline s32 place_unmanaged(struct task_struct *p, s32 prev_cpu, 
 					   u64 *enq_flags)
 {
 	struct tactus_class_conf *cc = general_tiers();
-	struct tactus_cpu *c;
-	bool idle = false;
-	s32 cpu, other;
+	u64 idle_cpus = nr_cpus <= 64 ? idle_cpus_of(p) : ~0ull;
+	s32 cpu = prev_cpu, other;
 
-	if (cc) {
-		cpu = fast_idle(p, cc, prev_cpu);
+	if (cc && idle_cpus && nr_cpus <= 64) {
+		cpu = fast_idle(cc, prev_cpu, idle_cpus);
 		if (cpu >= 0) {
 			*insert = true;
 			return cpu;
 		}
+		cpu = prev_cpu;
 	}
-	cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &idle);
-	*insert = idle;
-	if (idle) {
-		c = cpu_at(cpu);
-		/* a CPU of less than 0.38 of the best speed is no bargain */
-		if (!cc || !c || cc->tier[c->place & (TACTUS_MAX_PLACES - 1)] < 2)
-			return cpu;
-	}
-	other = make_room(p, prev_cpu, idle);
+	if (idle_cpus)
+		cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, insert);
+	/* a CPU of less than 0.38 of the best speed is no bargain */
+	if (*insert && (!cc || cc->tier[cpu_state_at(cpu)->place & (TACTUS_MAX_PLACES - 1)] < 2))
+		return cpu;
+	other = make_room(p, prev_cpu, *insert);
 	if (other < 0)
 		return cpu;
-	if (idle)
+	if (*insert)
 		scx_bpf_kick_cpu(cpu, K(scx_kick_flags, SCX_KICK_IDLE)); /* give it back */
 	*insert = true;
 	*enq_flags = K(scx_enq_flags, SCX_ENQ_PREEMPT);
@@ -137,15 +149,13 @@ static __always_inline s32 place_unmanaged(struct task_struct *p, s32 prev_cpu, 
 
 static __always_inline void enqueue_unmanaged(struct task_struct *p, u64 enq_flags)
 {
-	s32 cpu = scx_bpf_task_cpu(p);
-	struct tactus_cpu *c = cpu_at(cpu);
-	struct tactus_cpu_state *cs;
+	s32 cpu = kernel_task_cpu(p);
+	struct tactus_cpu_state *cs = cpu_state_at(cpu);
+	struct tactus_domain *dom = domain_at(cs->domain);
 	u64 slice = TACTUS_SLICE_DEFAULT_NS, vtime, now;
 	bool bound = is_bound(p), wake = enq_flags & K(scx_enq_flags, SCX_ENQ_WAKEUP);
-	struct tactus_domain *dom;
 
-	dom = c ? domain_at(c->domain) : NULL;
-	if (!c || !dom || ((p->flags & PF_KTHREAD) && bound)) {
+	if (!dom || (bound && (p->flags & PF_KTHREAD))) {
 		kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), slice, enq_flags);
 		return;
 	}
@@ -156,19 +166,21 @@ static __always_inline void enqueue_unmanaged(struct task_struct *p, u64 enq_fla
 			kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), slice, enq_flags);
 			return;
 		}
+		cs->bound = true;
 		kernel_insert_vtime(p, QUEUE_CPU(cpu), slice, vtime, enq_flags);
-		cs = cpu_state_at(cpu);
+		if (!wake || !cs->start_ns)
+			return;
 		now = bpf_ktime_get_ns();
-		if (wake && cs && cs->start_ns &&
-		    tactus_unmanaged_preempts(vtime, running_key(cs, now), cs->priority, now - cs->slice_ns)) {
+		if (tactus_unmanaged_preempts(vtime, running_key(cs, now), cs->priority, since(cs->slice_ns, now))) {
 			scx_bpf_kick_cpu(cpu, K(scx_kick_flags, SCX_KICK_PREEMPT));
 			count(unmanaged_preempts);
 		}
 	} else {
-		s32 idle;
+		s32 idle = -1;
 
-		kernel_insert_vtime(p, QUEUE_OTHERS(c->domain), slice, vtime, enq_flags);
-		idle = scx_bpf_pick_idle_cpu(p->cpus_ptr, 0);
+		kernel_insert_vtime(p, QUEUE_OTHERS(cs->domain), slice, vtime, enq_flags);
+		if (nr_cpus > 64 || idle_cpus_of(p))
+			idle = scx_bpf_pick_idle_cpu(p->cpus_ptr, 0);
 		if (idle >= 0)
 			scx_bpf_kick_cpu(idle, K(scx_kick_flags, SCX_KICK_IDLE));
 	}

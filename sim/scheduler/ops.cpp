@@ -77,52 +77,53 @@ const tactus_class_conf* scheduler::general_tiers() const {
 
 // An idle CPU of the best tier, claimed, its last one first; -1 if there is none. Places of one CPU only.
 std::int32_t scheduler::fast_idle(const kernel_thread& p, const tactus_class_conf& cc, std::int32_t last) {
-  const std::uint32_t from = cpus[static_cast<unsigned>(last)].place & (TACTUS_MAX_PLACES - 1);
-  for (std::uint32_t i = 0; i < nr_places; ++i) {
-    const std::uint32_t k = from + i >= nr_places ? from + i - nr_places : from + i;
-    if (places[k].nr_cpus != 1 || cc.tier[k] != 0) continue;
-    const unsigned cpu = places[k].first_cpu;
-    if (p.may_run_on(cpu) && idle.test_and_clear(cpu)) return static_cast<std::int32_t>(cpu);
+  std::uint64_t fast = 0;
+  for (std::uint32_t i = 0; i < nr_cpus; ++i) {
+    const std::uint32_t k = cpus[i].place;
+    if (cpus[i].present != 0 && places[k].nr_cpus == 1 && cc.tier[k] == 0 && idle.test(i) && p.may_run_on(i)) fast |= 1ull << i;
   }
-  return -1;
+  if (fast == 0) return -1;
+  const std::uint32_t cpu = tactus_first_from(fast, static_cast<std::uint32_t>(last));
+  return idle.test_and_clear(cpu) ? static_cast<std::int32_t>(cpu) : -1;
+}
+
+// Is this CPU a better one to preempt?
+void scheduler::look_for_room(const kernel_thread& p, std::uint32_t cpu, room& r) {
+  const tactus_cpu& c = cpus[cpu];
+  const cpu_state& cs = cpu_states[cpu];
+  std::uint64_t ran = now - cs.slice_ns;
+  if (cs.start_ns == 0 || c.present == 0 || c.domain != r.domain) return;
+  if (!r.slow_idle && ran <= TACTUS_PREEMPT_BACKGROUND_NS) return;  // too early, whatever runs: the usual case
+  if (!p.may_run_on(cpu)) return;
+  const tactus_class_conf* cc = general_tiers();
+  const std::uint32_t tier = cc != nullptr ? cc->tier[c.place & (TACTUS_MAX_PLACES - 1)] : 0u;
+  std::uint32_t rank = tier * 4 + (cs.priority & 3);
+  if (rank >= r.least || (r.slow_idle && tier != 0)) return;
+  refresh_priority(static_cast<std::int32_t>(cpu));
+  rank = tier * 4 + (cs.priority & 3);
+  if (r.slow_idle && cs.priority == TACTUS_PRIORITY_BACKGROUND) ran = TACTUS_SLICE_MAX_NS;
+  if (rank >= r.least || !tactus_unmanaged_preempts(r.key, running_key(cs, now), cs.priority, ran)) return;
+  r.victim = static_cast<std::int32_t>(cpu);
+  r.least = rank;
 }
 
 // Of some CPUs of the domain, its last one first, the one where an unmanaged thread that wakes up may
 // preempt; -1: none. slow_idle: the thread could have an idle CPU, but a slow one.
 std::int32_t scheduler::make_room(const kernel_thread& p, std::int32_t last, bool slow_idle) {
-  const tactus_class_conf* cc = general_tiers();
   const tactus_cpu& home = cpus[static_cast<unsigned>(last)];
   if (home.present == 0) return -1;
-  const std::uint64_t key = tactus_vtime_floor(p.dsq_vtime, domains[home.domain].vtime_now);
-  std::int32_t victim = -1;
-  std::uint32_t least = ~0u;
-  for (std::uint32_t i = 0; i < k_victims_at_most && i < nr_cpus; ++i) {
-    const std::uint32_t last_cpu = static_cast<std::uint32_t>(last);
-    const std::uint32_t cpu = last_cpu + i >= nr_cpus ? last_cpu + i - nr_cpus : last_cpu + i;
-    const tactus_cpu& c = cpus[cpu];
-    const cpu_state& cs = cpu_states[cpu];
-    if (c.present == 0 || c.domain != home.domain || cs.start_ns == 0 || !p.may_run_on(cpu)) continue;
-    const std::uint32_t tier = cc != nullptr ? cc->tier[c.place & (TACTUS_MAX_PLACES - 1)] : 0u;
-    std::uint32_t rank = tier * 4 + (cs.priority & 3);
-    if (rank >= least || (slow_idle && tier != 0)) continue;
-    refresh_priority(static_cast<std::int32_t>(cpu));
-    rank = tier * 4 + (cs.priority & 3);
-    if (rank >= least ||
-        !tactus_unmanaged_preempts(key, running_key(cs, now), cs.priority,
-                                   slow_idle && cs.priority == TACTUS_PRIORITY_BACKGROUND ? TACTUS_SLICE_MAX_NS
-                                                                                          : now - cs.slice_ns))
-      continue;
-    victim = static_cast<std::int32_t>(cpu);
-    least = rank;
-    if (least == 0) break;
+  room r{tactus_vtime_floor(p.dsq_vtime, domains[home.domain].vtime_now), -1, ~0u, home.domain, slow_idle};
+  for (std::uint32_t i = 0; i < k_victims_at_most && i < nr_cpus && r.least != 0; ++i) {
+    const std::uint32_t cpu = static_cast<std::uint32_t>(last) + i;
+    look_for_room(p, cpu >= nr_cpus ? cpu - nr_cpus : cpu, r);
   }
-  return victim;
+  return r.victim;
 }
 
 // Where an unmanaged thread wakes up. insert: it goes to that CPU's own queue; preempt: in front.
 std::int32_t scheduler::place_unmanaged(kernel_thread& p, std::int32_t prev_cpu, bool& insert, bool& preempt) {
   const tactus_class_conf* cc = general_tiers();
-  if (cc != nullptr) {
+  if (cc != nullptr && nr_cpus <= 64) {
     const std::int32_t fast = fast_idle(p, *cc, prev_cpu);
     if (fast >= 0) {
       insert = true;
@@ -288,15 +289,14 @@ void scheduler::dispatch(std::int32_t cpu, kernel_thread* prev) {
   here.domain = c.domain;
   const tactus_domain& dom = domains[here.domain];
   here.nr_bound = of_cpu[at].nr;
-  here.nr_others = others[here.domain].nr;
-  if (dom.nr_waiting <= 0 && here.nr_bound == 0) {
-    if (here.nr_others == 0) {
-      if (!prev_stays) take_elsewhere(cpu, here.domain);
-      return;
-    }
-    // no worker waits or runs here: the common case on a machine that does other things
-    if (cs.tid == 0 && move_to_local(cpu, others[here.domain])) return;
+  if (dom.nr_waiting <= 0 && here.nr_bound == 0 && !(prev_stays && cs.tid != 0)) {
+    // no worker waits or goes on: the common case on a machine that does other things
+    if (move_to_local(cpu, others[here.domain]) || prev_stays) return;
+    take_elsewhere(cpu, here.domain);
+    return;
   }
+  here.nr_others = others[here.domain].nr;
+  if (dom.nr_waiting <= 0 && here.nr_bound == 0 && here.nr_others == 0) return;  // only prev, which goes on
   here.now = now;
   here.vtime_now = dom.vtime_now;
   if (dom.late_places != 0 || dom.late_held != 0) {

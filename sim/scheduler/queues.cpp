@@ -263,20 +263,25 @@ scheduler::taken scheduler::take_in_order(const here_cpu& here) {
   return here.nr_others > 0 && move_to_local(here.cpu, q_others) ? taken::took : taken::nothing;
 }
 
+// Of these places the next after one, cyclically; near ones first.
+std::uint32_t scheduler::next_place(std::uint64_t waiting, std::uint64_t near, std::uint32_t after) {
+  const std::uint64_t first = waiting & near;
+  return tactus_first_from(first != 0 ? first : waiting, after + 1);
+}
+
 // Nothing of its own: ask workers that wait elsewhere, near ones first.
 bool scheduler::take_foreign(const here_cpu& here) {
   const tactus_place& mine = places[here.place];
-  const tactus_domain& dom = domains[here.domain];
-  if (dom.nr_held > 0 && offer(held[here.domain], here, false)) return true;
-  int asked = 0;
-  for (unsigned pass = 0; pass < 2 && asked < k_ask_at_most; ++pass)
-    for (std::uint32_t i = 1; i < nr_places; ++i) {
-      const std::uint32_t k = here.place + i >= nr_places ? here.place + i - nr_places : here.place + i;
-      const bool near = (mine.near[0] >> k & 1) != 0;
-      if (near != (pass == 0) || depth[k] <= 0) continue;
-      if (offer(of_place[k], here, false)) return true;
-      if (++asked >= k_ask_at_most) break;
-    }
+  if (domains[here.domain].nr_held > 0 && offer(held[here.domain], here, false)) return true;
+  std::uint64_t waiting = 0;
+  for (std::uint32_t k = 0; k < nr_places; ++k)
+    if (depth[k] > 0) waiting |= 1ull << k;
+  waiting &= ~(1ull << here.place);
+  for (int i = 0; i < k_ask_at_most && waiting != 0; ++i) {
+    const std::uint32_t place = next_place(waiting, mine.near[0], here.place);
+    if (offer(of_place[place], here, false)) return true;
+    waiting &= ~(1ull << place);
+  }
   return false;
 }
 

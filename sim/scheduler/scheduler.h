@@ -8,7 +8,7 @@
 //
 // Functions have the names and the order they have there: a change of one of those files is repeated
 // here in the function of the same name. What differs: atomics and locks are gone, a map is a member,
-// clock and random numbers come from the host, and a fixed rule may stand in for the rows.
+// clock and random numbers come from the host, CPU time is told by that clock, and a fixed rule may stand in for the rows.
 #pragma once
 
 #include <array>
@@ -129,6 +129,12 @@ class scheduler {
     std::uint64_t now, idle_limit, vtime_now, busy_limit, oldest;
     bool late;
   };
+  struct room {  // struct tactus_room
+    std::uint64_t key;
+    std::int32_t victim;
+    std::uint32_t least, domain;
+    bool slow_idle;
+  };
   struct ring_state {
     std::uint64_t used = 0, next_poll_ns = 0;
   };
@@ -180,11 +186,13 @@ class scheduler {
   bool offer(dispatch_queue& q, const here_cpu& here, bool late_only);
   bool take_late(const here_cpu& here);
   taken take_in_order(const here_cpu& here);
+  static std::uint32_t next_place(std::uint64_t waiting, std::uint64_t near, std::uint32_t after);
   bool take_foreign(const here_cpu& here);
 
   // tactus.bpf.c
   const tactus_class_conf* general_tiers() const;
   std::int32_t fast_idle(const kernel_thread& p, const tactus_class_conf& cc, std::int32_t last);
+  void look_for_room(const kernel_thread& p, std::uint32_t cpu, room& r);
   std::int32_t make_room(const kernel_thread& p, std::int32_t last, bool slow_idle);
   std::int32_t place_unmanaged(kernel_thread& p, std::int32_t prev_cpu, bool& insert, bool& preempt);
   void maybe_preempt(std::int32_t cpu, std::uint64_t key, std::uint32_t priority, std::uint64_t at);
