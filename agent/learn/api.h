@@ -260,6 +260,10 @@ public:
 	// For a model that others start from. REQUIRES: learning is off.
 	void begin_course();
 
+	// The decisions to come are those of another environment: means and scales of
+	// rewards begin anew. The weights stay. REQUIRES: learning is off.
+	void begin_environment();
+
 	// The file is replaced atomically (write, fsync, rename, fsync of the
 	// folder). Throws checkpoint_error.
 	void save(std::string const& path) const;

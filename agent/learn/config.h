@@ -18,26 +18,24 @@ enum shape_kind : int { linear = 0, cosine = 1 };
 enum init_kind : int { normal_init = 0, he_init = 1, orthogonal_init = 2 };
 
 // Names follow docs/learning.md; units in the names. Schedules run over
-// decisions trained, which the checkpoint keeps. Where a default differs from
-// that page (n 32, 0.98, lr 3e-3), it learned faster and as steadily within 50k
-// decisions on tests/unit/learn/{queue,frame}_sim.h; lr 1e-2 was faster still, but
-// one run in ten passed through rows that starve the machine.
+// decisions trained, which the checkpoint keeps. That page says what the defaults
+// were chosen by.
 struct learner_config {
 	std::uint64_t seed = 1; // of initial weights and cloning
 	std::uint64_t machine = 0; // fingerprint of this machine, kept in checkpoints; 0: none in particular
 
 	// targets and loss
-	int segment_length = 16;	  // n: decisions per segment
+	int segment_length = 32;	  // n: decisions per segment
 	double discount_beta = 0.15;	  // b = discount_beta / mean service time
 	double service_time_ns = 0;	  // 0: measured (set_service_time_ns, else mean gap)
 	int target = 0;			  // 0 V-trace, 1 n-step return, 2 GAE (lambda = trace_factor): step.h
-	double trace_factor = 0.9;	  // c_k = trace_factor * min(trace_clip, rho)
+	double trace_factor = 0.98;	  // c_k = trace_factor * min(trace_clip, rho)
 	double ratio_clip = 1.0;	  // rb_k = min(ratio_clip, rho)
 	double trace_clip = 1.0;
 	double value_weight = 0.5;	  // of (v - V)^2
-	double entropy_start = 0.01;	  // h, linear from start to end ..
+	double entropy_start = 0.02;	  // h, linear from start to end ..
 	double entropy_end = 5e-4;
-	double entropy_decisions = 50e3;  // .. over so many decisions
+	double entropy_decisions = 200e3;  // .. over so many decisions
 	double prior_start = 0.05;	  // kappa, halves every prior_half_life decisions
 	double prior_half_life = 1500;
 	double reward_clip = 20;	  // |r| after scaling
@@ -48,9 +46,9 @@ struct learner_config {
 	double max_cost_rate = 1e5;	  // weighted tasks present above this: a bad area, not learned from
 
 	// step
-	double learning_rate_start = 7e-3; // from start ..
-	double learning_rate_end = 5e-4;   // .. to the floor
-	double learning_rate_decisions = 200e3;
+	double learning_rate_start = 3e-3; // from start ..
+	double learning_rate_end = 2e-4;   // .. to the floor
+	double learning_rate_decisions = 400e3;
 	int learning_rate_shape = linear;  // 0 linear, 1 half a cosine
 	double gradient_clip = 0.5;	   // global norm
 	double kl_target = 0;		   // > 0: the rate is also adapted so that consecutive rows differ by about

@@ -527,6 +527,14 @@ void learner_set::restore_champion()
 	p.held_out.clear();
 }
 
+void learner_set::begin_environment()
+{
+	for (auto& d : impl_->domains) {
+		std::scoped_lock lock(d->mutex);
+		d->assembler.forget();
+	}
+}
+
 void learner_set::save(std::string const& path) const
 {
 	impl const& p = *impl_;

@@ -79,6 +79,12 @@ void domain_assembler::reset()
 		s->steps.clear();
 }
 
+void domain_assembler::forget()
+{
+	reset();
+	streams_.clear();
+}
+
 stream_figures domain_assembler::figures() const
 {
 	stream_figures f;

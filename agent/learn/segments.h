@@ -53,6 +53,8 @@ public:
 
 	// Forgets half segments and what came before; means are kept.
 	void reset();
+	// Forgets the means too.
+	void forget();
 
 	assembly_counts const& counts() const { return counts_; }
 	stream_figures figures() const;

@@ -60,9 +60,9 @@ void run(const options& o) {
                         {"worlds", last.worlds},
                         {"seconds", trained_s},
                         {"held_out", {{"worlds", j.worlds},
-                                      {"uneven_worlds", j.uneven_worlds},
+                                      {"games", j.games},
                                       {"cost_over_fallback", j.model},
-                                      {"cost_over_fallback_uneven", j.uneven_model},
+                                      {"cost_over_fallback_games", j.game_model},
                                       {"worst", j.worst},
                                       {"worst_world", j.worst_world},
                                       {"better_by_2_percent", j.better},
@@ -74,8 +74,8 @@ void run(const options& o) {
     return;
   }
   fmt::print("simulated cost over that of the fallback, geometric mean of {} held-out worlds:\n", j.worlds);
-  fmt::print("  model {:.3f} (of the {} with CPUs of unequal speed {:.3f}; worst {:.2f}; {} better by 2 %, {} worse), random {:.3f}, fastest-first {:.3f}\n", j.model,
-             j.uneven_worlds, j.uneven_model, j.worst, j.better, j.worse, j.random, j.greedy);
+  fmt::print("  model {:.3f} (of the {} games on throttled machines {:.3f}; worst {:.2f}; {} better by 2 %, {} worse), random {:.3f}, fastest-first {:.3f}\n", j.model,
+             j.games, j.game_model, j.worst, j.better, j.worse, j.random, j.greedy);
 }
 
 }  // namespace

@@ -179,6 +179,7 @@ class learned_policy final : public policy, public event_sink {
     if (busy_before_.empty() || now - sampled_ns_ >= k_sample_ns) {
       std::vector<agent::cpu_share> shares;
       state_ = state_of(now, shares);
+      if (settings_.disguise) settings_.disguise(state_);
       const auto places = stats_.read([](const auto&, const auto& all, const auto&) { return all; });
       inputs_->observe(now + 1, places, shares);
     }

@@ -14,6 +14,7 @@
 //   bandit              immediate dispatch by LinUCB on the worker's own sojourn time
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +23,7 @@
 
 namespace tactus::learn {
 class learner_set;
+struct machine_state;
 }
 
 namespace tactus::sim {
@@ -31,6 +33,8 @@ struct policy_settings {
   // learned: rows come every publish_ns and take effect publish_lag_ns later.
   std::uint64_t publish_ns = 50'000'000, publish_lag_ns = 2'000'000;
   double discount_beta = 0, learning_rate = 0, floor = -1;  // 0, 0 and -1: the learner's own
+  // learned: changes each machine state before the networks see it; empty: leaves it as it is.
+  std::function<void(learn::machine_state&)> disguise = {};
 };
 
 class policy {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pre-training: one learner over many random worlds, one after the other, and the judgement of a
 // model on worlds that nobody trained on. The result is a checkpoint that an agent starts from.
+// Of three worlds one is a solvable system (random_system.h), the others are machines with work loads
+// (random_world.h), every second of them a game on a throttled machine.
 // Single-threaded and deterministic: the same settings give the same model.
 #pragma once
 
@@ -20,8 +22,8 @@ struct pretrain_settings {
 
 // Ratios of cost to that of the fallback, same world and arrivals.
 struct judgement {
-  unsigned worlds = 0, uneven_worlds = 0;  // uneven: CPUs of different speeds
-  double model = 0, uneven_model = 0;      // geometric means; the model stands still
+  unsigned worlds = 0, games = 0;          // games: on throttled machines
+  double model = 0, game_model = 0;        // geometric means; the model stands still
   double random = 0, greedy = 0;           // of random places and of fastest-first
   double worst = 0;                        // largest ratio of the model ..
   std::uint64_t worst_world = 0;           // .. and where

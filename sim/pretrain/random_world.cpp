@@ -6,26 +6,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "sim/workload/random.h"
+#include "sim/pretrain/dice.h"
 
 namespace tactus::sim {
 namespace {
-
-class dice {
- public:
-  explicit dice(std::uint64_t number) : random_(number, stream::rule, 0x776f726c64) {}
-  double between(double low, double high) { return low + (high - low) * random_.unit(); }
-  double log_between(double low, double high) { return std::exp(between(std::log(low), std::log(high))); }
-  bool chance(double p) { return random_.unit() < p; }
-  unsigned below(unsigned n) { return random_.below(n); }
-  template <class T, std::size_t N>
-  T one_of(const T (&list)[N]) {
-    return list[below(N)];
-  }
-
- private:
-  random_stream random_;
-};
 
 machine make_machine(std::uint64_t number, dice& d) {
   machine m;
@@ -124,7 +108,8 @@ workload make_load(std::uint64_t number, const machine& m, dice& d) {
 }  // namespace
 
 random_world make_random_world(std::uint64_t number) {
-  dice d(number);
+  if (is_game(number)) return make_random_game(number);
+  dice d(number, 0x776f726c64);
   random_world world;
   world.on = make_machine(number, d);
   world.load = make_load(number, world.on, d);

@@ -48,7 +48,7 @@ struct options {
   system_spec spec;
   bool json = false;
   // evaluate
-  std::string policy, from = "clone";
+  std::string policy, from = "shipped";
   // learn
   std::uint64_t decisions = 1'000'000, publish_every = 128;
   int seeds = 10, first_seed = 1;
@@ -162,6 +162,15 @@ void solve(const options& o) {
                thresholds[g] < 0 ? "never" : fmt::format("when {} or more wait (threshold {})", thresholds[g], thresholds[g]));
 }
 
+// The model that agents start from: beside the program as in a build, else where packages put it.
+std::string shipped_model() {
+  std::error_code ignored;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", ignored);
+  for (const auto& folder : {program.parent_path(), std::filesystem::path("/usr/share/tactus")})
+    if (const auto file = folder / "tactus-model.ckpt"; std::filesystem::exists(file, ignored)) return file.string();
+  throw std::invalid_argument("no tactus-model.ckpt beside tactus-sim or in /usr/share/tactus; build the agent, or give --from clone");
+}
+
 void load_start(const options& o, learn::learner_config& config, std::string& file) {
   for (const auto& item : o.set) {
     const auto at = item.find('=');
@@ -170,6 +179,8 @@ void load_start(const options& o, learn::learner_config& config, std::string& fi
   }
   if (o.from == "none")
     config.clone_steps = 0;
+  else if (o.from == "shipped")
+    file = shipped_model();
   else if (o.from != "clone")
     file = o.from;
 }
@@ -288,7 +299,7 @@ void add_system(CLI::App& command, options& o) {
 }
 
 void add_start(CLI::App& command, options& o) {
-  command.add_option("--from", o.from, "where the weights start: clone (of the fallback, as the agent), none, or a checkpoint file")->capture_default_str();
+  command.add_option("--from", o.from, "where the weights start: shipped (the model that agents start from), clone (of the fallback), none, or a checkpoint file")->capture_default_str();
   command.add_option("--set", o.set, "a hyper-parameter, NAME=VALUE; may be repeated")->allow_extra_args(false);
 }
 
@@ -307,7 +318,7 @@ void add_oracle_commands(CLI::App& app) {
   e->add_option("--policy", o->policy, "a rule by name, as solve prints them; instead of a model");
   add_start(*e, *o);
   e->footer("examples:\n  tactus-sim evaluate --load 0.5 --speeds 1,0.25 --policy greedy\n"
-            "  tactus-sim evaluate --load 0.5 --speeds 1,0.25 --from build/bin/tactus-model.ckpt");
+            "  tactus-sim evaluate --load 0.5 --speeds 1,0.25 --from clone");
   e->callback([o] { evaluate_command(*o); });
 
   auto* l = app.add_subcommand("learn", "trains the learner through compiled rows, and says how far from the optimum it ends");

@@ -9,6 +9,7 @@
 
 #include <cmath>
 #include <doctest/doctest.h>
+#include <span>
 #include <thread>
 
 using namespace tactus::learn;
@@ -207,6 +208,27 @@ TEST_CASE("groups have streams of their own; untrusted ones train nothing")
 	CHECK(b.out[0].group == 0);
 	CHECK(b.out[1].group == 1);
 	CHECK(b.assembler.counts().untrusted == 4);
+}
+
+TEST_CASE("another environment: means begin anew, and its first interval is not bridged to the last")
+{
+	bench b(short_segments(4));
+	for (std::uint64_t i = 0; i <= 20; ++i)
+		b.give(i);
+	b.assembler.reset();
+	CHECK(b.assembler.figures().eta == doctest::Approx(2)); // as before
+	b.assembler.forget();
+	CHECK(b.assembler.figures().count == 0);
+	b.out.clear();
+	for (std::uint64_t i = 0; i <= 4; ++i) {
+		decision d = b.make(i); // the clock begins anew too
+		d.area = i * 50'000;
+		b.give(d);
+	}
+	REQUIRE(b.out.size() == 1);
+	CHECK(b.assembler.figures().eta == doctest::Approx(50));
+	for (auto const& k : std::span(b.out[0].steps).first(4))
+		CHECK(std::abs(k.r) < 1e-4);
 }
 
 TEST_CASE("the queue serves groups in turn and drops what is too much")

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "sim/pretrain/random_system.h"
 #include "sim/pretrain/random_world.h"
 
 using namespace tactus::sim;
@@ -40,6 +41,39 @@ TEST_CASE("a world follows from its number alone and stays within what is promis
     differs |= a.on.cpus.size() != c.on.cpus.size();
   }
   CHECK(differs);
+}
+
+TEST_CASE("every second world is a game: faster and slower CPUs, an urgent class, work in the background") {
+  unsigned games = 0, throttled = 0;
+  for (std::uint64_t n = 0; n < 100; ++n) {
+    const random_world w = make_random_world(n);
+    if (!is_game(n)) continue;
+    ++games;
+    const auto speed = [](const cpu_spec& c) { return c.period_ns ? static_cast<double>(c.quota_ns) / static_cast<double>(c.period_ns) : c.speed; };
+    REQUIRE(speed(w.on.cpus.back()) < speed(w.on.cpus.front()));
+    throttled += w.on.cpus.back().period_ns != 0;
+    REQUIRE(w.load.classes[0].priority == 3);
+    REQUIRE(w.load.classes[0].deadline_ns > 0);
+  }
+  CHECK(games == 50);
+  CHECK(throttled > 25);
+}
+
+TEST_CASE("systems follow from their number, are stable and small enough, and of all three models") {
+  unsigned of[3] = {};
+  for (std::uint64_t n = 0; n < 300; ++n) {
+    const system_spec a = make_random_system(n), b = make_random_system(n);
+    REQUIRE(a.model == b.model);
+    REQUIRE(a.load == b.load);
+    REQUIRE(a.speeds == b.speeds);
+    REQUIRE(a.load < 0.95);
+    REQUIRE(a.speeds.size() >= 2);
+    REQUIRE(a.speeds.size() <= 5);
+    ++of[a.model == "queue" ? 0 : a.model == "immediate" ? 1 : 2];
+  }
+  CHECK(of[0] > 150);
+  CHECK(of[1] > 10);
+  CHECK(of[2] > 10);
 }
 
 TEST_CASE("pre-training is reproducible, and a little of it beats random places on worlds never seen") {

@@ -49,12 +49,18 @@ class Others(unittest.TestCase):
         self.assertGreater(figures("evaluate", "--load", "0.5", "--speeds", "1,0.25", "--from", "clone")["stochastic_over_pct"], 5)
 
     def test_learn(self):
-        j = figures("learn", "--load", "0.5", "--speeds", "1,0.25", "--decisions", "2000", "--seeds", "2", "--at", "500")
+        j = figures("learn", "--load", "0.5", "--speeds", "1,0.25", "--decisions", "2000", "--seeds", "2", "--at", "500", "--from", "clone")
         self.assertEqual(len(j["argmax_over_pct"]), 2)
         self.assertEqual(len(j["stochastic_over_pct"]), 2)
         self.assertEqual([c["decisions"] for c in j["curve"]], [500, 2000])
         for key in ("optimum", "decisions", "seconds"):
             self.assertIn(key, j)
+
+    def test_the_shipped_model_is_the_default_and_better_than_the_clone(self):
+        cell = ("--load", "0.5", "--speeds", "1,0.25")
+        shipped, clone = figures("evaluate", *cell), figures("evaluate", *cell, "--from", "clone")
+        self.assertEqual(shipped["from"], "shipped")
+        self.assertLess(shipped["argmax_over_pct"], clone["argmax_over_pct"])
 
     def test_refusals(self):
         self.assertEqual(run("solve", "--load", "1.5").returncode, 2)
