@@ -72,7 +72,7 @@ check-full: deps-all build
 	@scripts/check.sh --build $(BUILD) --jobs $(JOBS) --full
 
 oracle: configure
-	@cmake --build $(BUILD) -j $(JOBS) --target tactus-sim
+	@cmake --build $(BUILD) -j $(JOBS) --target tactus-sim sim_closed_form_test sim_solve_test
 	@scripts/oracle.py --build $(BUILD) --json $(BUILD)/oracle.json
 
 pretrain: configure

@@ -134,6 +134,8 @@ class Program:
 
     def start(self, runs, options):
         path = os.path.join(options.build, "tests", self.command[0])
+        if not os.access(path, os.X_OK):
+            sys.exit(f"oracle.py: {path} is not built; make oracle builds it")
         wait = runs.call(path, *self.command[1:])
         return lambda: [line(self.name, self.bound, int(wait.result() == 0), 1, wait.result() == 0)]
 
