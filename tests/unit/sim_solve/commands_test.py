@@ -60,7 +60,7 @@ class Others(unittest.TestCase):
         cell = ("--load", "0.5", "--speeds", "1,0.25")
         shipped, clone = figures("evaluate", *cell), figures("evaluate", *cell, "--from", "clone")
         self.assertEqual(shipped["from"], "shipped")
-        self.assertLess(shipped["argmax_over_pct"], clone["argmax_over_pct"])
+        self.assertLess(shipped["stochastic_over_pct"], clone["stochastic_over_pct"])
 
     def test_refusals(self):
         self.assertEqual(run("solve", "--load", "1.5").returncode, 2)
