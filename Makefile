@@ -77,7 +77,7 @@ oracle: configure
 
 pretrain: configure
 	@cmake --build $(BUILD) -j $(JOBS) --target tactus-sim
-	@$(BUILD)/bin/tactus-sim pretrain --out models/start.ckpt --decisions 10000000 --per-world 6000 --held-out 100 --seed $(SEED)
+	@$(BUILD)/bin/tactus-sim pretrain --out models/start.ckpt --decisions 5000000 --per-world 6000 --held-out 100 --seed $(SEED)
 
 results: configure
 	@cmake --build $(BUILD) -j $(JOBS) --target tactus-sim
