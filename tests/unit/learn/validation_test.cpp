@@ -69,6 +69,10 @@ learner_config quick()
 	learner_config c;
 	c.clone_steps = 50;
 	c.held_out = 0.05;
+	// Short segments and fast rates: policies differ, and there are many segments, within a few thousand decisions.
+	c.segment_length = 16, c.trace_factor = 0.9;
+	c.learning_rate_start = 7e-3, c.learning_rate_end = 5e-4, c.learning_rate_decisions = 200e3;
+	c.entropy_start = 0.01, c.entropy_decisions = 50e3;
 	return c;
 }
 
