@@ -276,7 +276,7 @@ TEST_CASE("garbled files of every kind give no crash and no number outside [0,1]
   const std::string pieces[] = {"cpu0 ", "-1 ", "9999999999999999999999 ", "nan ", "some avg10=", "full ", "1e400", "\n",
                                 "MemTotal: ", "MemAvailable: ", "0-", "4294967295", "local_node ", "other_node ", "12 ",
                                 "\0x", "cpu1023 ", "cpu5000 ", "0 0 0 0 ", "Discharging", "max", "inf"};
-  for (int round = 0; round < 100; ++round) {
+  for (int round = 0; round < 30; ++round) {
     for (const std::string &file : files) {
       if (random() % 3 == 0) continue;  // keeps what it has
       std::string text;
