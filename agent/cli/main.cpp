@@ -10,9 +10,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -20,6 +23,7 @@
 #include "agent/cli/control.h"
 #include "agent/cli/doctor.h"
 #include "agent/cli/explain.h"
+#include "agent/cli/record.h"
 #include "agent/cli/snapshot.h"
 #include "agent/cli/status.h"
 #include "agent/load/loader.h"
@@ -176,6 +180,19 @@ int ask(const settings& set, const json& request, bool as_json) {
   return 0;
 }
 
+int do_record(const settings& set, double seconds, unsigned most_mib, const std::string& name) {
+  const bool to_file = !name.empty() && name != "-";
+  std::FILE* out = to_file ? std::fopen(name.c_str(), "w") : stdout;
+  if (out == nullptr)
+    throw load_error(exit_code::usage, fmt::format("{} cannot be written ({})", name, std::strerror(errno)), "next: choose another file with -o");
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> closed(to_file ? out : nullptr, std::fclose);
+  const cli::record_result r =
+      cli::record(set.control, std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000)), std::uint64_t{most_mib} << 20, out);
+  std::fprintf(stderr, "tactus: %llu bytes recorded%s; next: tactus-sim replay %s\n", static_cast<unsigned long long>(r.bytes),
+               r.ended_early ? ", ended early" : "", to_file ? name.c_str() : "FILE");
+  return 0;
+}
+
 // Everything that CLI11 needs to know; `run` is set to what the command line asks for.
 void describe_commands(CLI::App& app, settings& set, std::function<int()>& run) {
   app.require_subcommand(1);
@@ -192,7 +209,8 @@ void describe_commands(CLI::App& app, settings& set, std::function<int()>& run) 
   static load::load_options options;
   static bool stay = false, all = false, as_json = false, full = false;
   static std::string name, word;
-  static double weight = 1;
+  static double weight = 1, seconds = 5;
+  static unsigned most_mib = 256;
 
   CLI::App* c = app.add_subcommand("load", "load the scheduler into the kernel; keeps registrations and rows of the load before");
   c->add_flag("--partial", options.partial, "only threads of class SCHED_EXT; busy normal threads can starve those");
@@ -254,6 +272,13 @@ void describe_commands(CLI::App& app, settings& set, std::function<int()>& run) 
   c->add_flag("--json", as_json, "print the agent's answer as it is");
   c->footer("Examples:\n  tactus weight audio 8\n  tactus weight loading 0.5");
   c->callback([&set, &run] { run = [&set] { return ask(set, {{"cmd", "weights"}, {"class", name}, {"weight", weight}}, as_json); }; });
+
+  c = app.add_subcommand("record", "decisions, completions and rows for some time, as a trace for tactus-sim replay");
+  c->add_option("--seconds", seconds, "for so long")->check(CLI::Range(0.1, 3600.0))->capture_default_str();
+  c->add_option("-o,--out", name, "file; default: standard output");
+  c->add_option("--most-mib", most_mib, "ends when the trace has this size")->check(CLI::Range(1u, 65536u))->capture_default_str();
+  c->footer("Examples:\n  sudo tactus record --seconds 2 -o trace.jsonl && tactus-sim replay trace.jsonl");
+  c->callback([&set, &run] { run = [&set] { return do_record(set, seconds, most_mib, name); }; });
 
   c = app.add_subcommand("checkpoint", "make the agent write what it has learned to disk now");
   c->add_flag("--json", as_json, "print the agent's answer as it is");

@@ -11,6 +11,7 @@
 #include "clone.h"
 #include "convergence.h"
 #include "exploration.h"
+#include "inference.h"
 #include "rows.h"
 #include "segment_queue.h"
 #include "segments.h"
@@ -108,7 +109,7 @@ struct learner_set::impl {
 
 	// Of compile, by its one thread.
 	weights<float> compile_theta;
-	evaluation<float> compile_pi;
+	inference compile_pi;
 	std::vector<std::uint16_t> last_rows; // slots x situations x cdf, once a slot was compiled
 	std::array<int, k_max_slots> last_places{};
 };
@@ -206,7 +207,8 @@ void learner_set::impl::learn(learner_thread_state& state, segment const& s)
 
 void learner_set::impl::apply(learner_thread_state& state, schedule const& now)
 {
-	state.gradient /= float(state.segments);
+	if (state.segments > 1)
+		state.gradient /= float(state.segments);
 	bool const frozen = frozen_updates.load(std::memory_order_relaxed) > 0;
 	int const first = frozen ? k_first_critic_weight : 0;
 	state.gradient.head(first).setZero();
@@ -301,6 +303,7 @@ void learner_set::compile(std::shared_ptr<policy_inputs const> inputs, row_sink&
 		contexts->slot[k_max_slots] = encode(nobody, 0, p.config, updates);
 	}
 	p.shared.snapshot(p.compile_theta.data());
+	p.compile_pi.set_weights(p.compile_theta.data());
 	bool const exploring = p.learning.load(std::memory_order_relaxed);
 
 	constexpr std::size_t row_size = TACTUS_MAX_PLACES;
@@ -309,8 +312,8 @@ void learner_set::compile(std::shared_ptr<policy_inputs const> inputs, row_sink&
 		p.last_rows.resize(k_max_slots * slot_size);
 	double sum_kl = 0;
 	int rows_compared = 0;
-	batch b;
-	std::vector<float> z(std::size_t(nr_places) + 1);
+	std::vector<std::uint8_t> situations; // evaluated of a class
+	std::vector<float> logits, z(std::size_t(nr_places) + 1);
 	std::vector<double> probability(z.size());
 	std::vector<std::uint8_t> near;
 	std::array<tactus_row, TACTUS_NR_SITUATIONS> rows;
@@ -326,31 +329,30 @@ void learner_set::compile(std::shared_ptr<policy_inputs const> inputs, row_sink&
 		unsigned existing = 7u << 4;
 		for (int i = 0; i < nr_places; ++i)
 			existing |= 1u << x.tier[i];
-		b.clear();
-		b.contexts.push_back(&x);
+		situations.clear();
 		std::array<int, TACTUS_NR_SITUATIONS> column;
 		for (unsigned s = 0; s < TACTUS_NR_SITUATIONS; ++s) {
 			if ((s & existing) == s) {
-				column[s] = b.size();
-				b.add(0, s);
+				column[s] = int(situations.size());
+				situations.push_back(std::uint8_t(s));
 			} else {
 				column[s] = column[s & existing]; // a smaller number: already there
 			}
 		}
-		p.compile_pi.forward(p.compile_theta.data(), b);
-		for (int i = 0; i < b.size(); ++i) {
-			auto const places = p.compile_pi.place_logits(i);
-			std::copy(places.begin(), places.end(), z.begin());
-			z.back() = p.compile_pi.hold_logit(i);
-			near_actions(x, b.situation[std::size_t(i)], near);
+		logits.resize(situations.size() * z.size());
+		p.compile_pi.set_context(x);
+		p.compile_pi.logits(situations, logits);
+		for (std::size_t i = 0; i < situations.size(); ++i) {
+			std::copy_n(logits.data() + i * z.size(), z.size(), z.data());
+			near_actions(x, situations[i], near);
 			p.explore.distribution(z, near, double(x.floor), exploring, probability);
-			tactus_row& row = rows[std::size_t(i)];
+			tactus_row& row = rows[i];
 			row = {};
 			float const confidence = std::isfinite(c.confidence) ? std::clamp(c.confidence, 0.0f, 1.0f) : 0;
 			row.confidence = std::uint16_t(std::lround(confidence * 65535));
 			row.slice_10us = c.slice_10us;
 			quantise(probability, row.cdf);
-			std::uint16_t* last = p.last_rows.data() + slot * slot_size + b.situation[std::size_t(i)] * row_size;
+			std::uint16_t* last = p.last_rows.data() + slot * slot_size + situations[i] * row_size;
 			if (p.last_places[slot] == nr_places) {
 				sum_kl += row_kl(last, row.cdf, nr_places);
 				++rows_compared;
@@ -397,13 +399,10 @@ std::vector<double> learner_set::distribution(policy_inputs const& inputs, unsig
 	context const x = encode(inputs, slot, impl_->config, impl_->updates.load(std::memory_order_relaxed));
 	weights<float> theta;
 	impl_->shared.snapshot(theta.data());
-	batch b;
-	b.contexts.push_back(&x);
-	b.add(0, situation);
-	evaluation<float> pi;
-	pi.forward(theta.data(), b);
-	std::vector<float> z(pi.place_logits(0).begin(), pi.place_logits(0).end());
-	z.push_back(pi.hold_logit(0));
+	inference pi;
+	pi.set_weights(theta.data());
+	std::vector<float> z(std::size_t(x.nr_places) + 1);
+	pi.decide(x, situation, z);
 	std::vector<double> out(z.size());
 	std::vector<std::uint8_t> near;
 	near_actions(x, situation, near);

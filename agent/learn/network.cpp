@@ -22,7 +22,7 @@ template <std::size_t N, class Out>
 void encode_marked(std::array<float, N> const& value, std::uint32_t present, int at, Out& out)
 {
 	for (int i = 0; i < int(N); ++i) {
-		bool const there = ((present >> i) & 1) && std::isfinite(value[i]);
+		bool const there = bool((present >> i) & 1) & std::isfinite(value[i]); // no branch
 		out[at + i] = there ? clean(value[i]) : 0;
 		out[at + int(N) + i] = there ? 0 : 1;
 	}
@@ -40,12 +40,37 @@ template <class Matrix> void reserve(Matrix& m, int rows, int cols)
 		m.resize(rows, cols);
 }
 
+// First and number of the inputs of x that are the machine state, and the task's.
+constexpr int k_state_x = 2 * k_state_size;
+constexpr int k_task_x = k_context - k_state_x;
+
+// Calls f(j, x[j]) for the inputs of x from `first` on that are not 0: at most one of a
+// value and its absent mark is not, so that half of the columns of Wx are never read.
+template <class F> void for_inputs(context const& c, int first, int count, F&& f)
+{
+	for (int j = first; j < first + count; ++j)
+		if (c.x[j] != 0)
+			f(j, c.x[j]);
+}
+
+bool same_state(context const& a, context const& b)
+{
+	return std::equal(a.x.data(), a.x.data() + k_state_x, b.x.data());
+}
+
 } // namespace
 
 context encode(policy_inputs const& inputs, unsigned slot, learner_config const& config, std::uint64_t updates)
 {
-	class_inputs const& c = inputs.classes[slot % k_max_slots];
 	context out;
+	encode(inputs, slot, config, out, updates);
+	return out;
+}
+
+void encode(policy_inputs const& inputs, unsigned slot, learner_config const& config, context& out,
+	    std::uint64_t updates)
+{
+	class_inputs const& c = inputs.classes[slot % k_max_slots];
 	out.in_use = c.in_use;
 	out.nr_places = std::clamp(inputs.nr_places, 0, k_max_places);
 	out.floor = float(exploration(config).share(updates, c.deadline));
@@ -63,7 +88,6 @@ context encode(policy_inputs const& inputs, unsigned slot, learner_config const&
 			out.place(i, p) = clean(c.place[p][i]);
 		out.tier[p] = std::min<std::uint8_t>(c.tier[p], TACTUS_MAX_TIERS - 1);
 	}
-	return out;
 }
 
 namespace {
@@ -123,13 +147,24 @@ template <class Scalar> void evaluation<Scalar>::forward(Scalar const* theta, ba
 	context_place_.assign(nc + 1, 0);
 	for (int c = 0; c < nc; ++c)
 		context_place_[c + 1] = context_place_[c] + b.contexts[c]->nr_places;
+	// The classes of one version of the rows share the machine's state.
+	state_of_.assign(std::size_t(nc), 0);
+	for (int c = 1; c < nc; ++c)
+		state_of_[c] = state_of_[c - 1] + !same_state(*b.contexts[c - 1], *b.contexts[c]);
+	reserve(state_base_, k_trunk, nc);
 	reserve(base_, k_trunk, nc);
 	reserve(g0_, k_head, context_place_[nc]);
 	reserve(g1_, k_head, context_place_[nc]);
 	for (int c = 0; c < nc; ++c) {
 		context const& x = *b.contexts[c];
 		int const at = context_place_[c];
-		base_.col(c).noalias() = wx * x.x.template cast<Scalar>() + view<b_trunk_b>(theta);
+		auto state = state_base_.col(state_of_[c]);
+		if (c == 0 || state_of_[c] != state_of_[c - 1]) {
+			state = view<b_trunk_b>(theta);
+			for_inputs(x, 0, k_state_x, [&](int j, float v) { state += Scalar(v) * wx.col(j); });
+		}
+		base_.col(c) = state;
+		for_inputs(x, k_state_x, k_task_x, [&](int j, float v) { base_.col(c) += Scalar(v) * wx.col(j); });
 		g0_.middleCols(at, x.nr_places).noalias() = wf * x.place.template cast<Scalar>();
 		g1_.middleCols(at, x.nr_places).noalias() =
 			wi.template rightCols<k_place_size>() * x.place.template cast<Scalar>();
@@ -281,8 +316,15 @@ template <class Scalar> void evaluation<Scalar>::backward(Scalar const* theta, b
 	base_.leftCols(nc).setZero(); // now: sum of d_h over a context's columns
 	for (int i = 0; i < n; ++i)
 		base_.col(b.context_of[i]) += d_h.col(i);
+	state_base_.leftCols(nc).setZero(); // and over a state's contexts
+	auto wx = view<b_trunk_x>(gradient);
+	for (int c = 0; c < nc; ++c) {
+		state_base_.col(state_of_[c]) += base_.col(c);
+		for_inputs(*b.contexts[c], k_state_x, k_task_x, [&](int j, float v) { wx.col(j) += Scalar(v) * base_.col(c); });
+	}
 	for (int c = 0; c < nc; ++c)
-		view<b_trunk_x>(gradient).noalias() += base_.col(c) * b.contexts[c]->x.template cast<Scalar>().transpose();
+		if (c == 0 || state_of_[c] != state_of_[c - 1])
+			for_inputs(*b.contexts[c], 0, k_state_x, [&](int j, float v) { wx.col(j) += Scalar(v) * state_base_.col(state_of_[c]); });
 }
 
 template class evaluation<float>;

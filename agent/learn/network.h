@@ -68,6 +68,8 @@ struct context {
 // Encodes one class. Values are clamped to [0,1]; what is not a number counts
 // as 0 and absent. updates: of the weights so far, for the floor (exploration.h).
 context encode(policy_inputs const& inputs, unsigned slot, learner_config const& config, std::uint64_t updates = 0);
+// The same into a context that is there: no allocation when its places are as many.
+void encode(policy_inputs const& inputs, unsigned slot, learner_config const& config, context& out, std::uint64_t updates = 0);
 
 // s of a situation number (bpf/policy.h: low 4 bits idle tiers, upper 3 step).
 template <class Scalar> Eigen::Matrix<Scalar, k_situation, 1> encode_situation(unsigned situation)
@@ -156,6 +158,17 @@ struct batch {
 	int size() const { return int(situation.size()); }
 	void clear() { contexts.clear(), context_of.clear(), situation.clear(); }
 	void add(int which, unsigned s) { context_of.push_back(which), situation.push_back(std::uint8_t(s)); }
+
+	// The column of that context and situation; added when there is none. Decisions
+	// that follow each other mostly repeat a few, which need evaluating once.
+	int column_of(int which, unsigned s)
+	{
+		for (int i = 0; i < size(); ++i)
+			if (context_of[std::size_t(i)] == which && situation[std::size_t(i)] == s)
+				return i;
+		add(which, s);
+		return size() - 1;
+	}
 };
 
 // One evaluation and its gradient; keeps its buffers. Not thread-safe.
@@ -185,6 +198,8 @@ private:
 	std::vector<int> offset_;	// of column i among all (column, place) pairs
 	std::vector<int> context_place_; // of context c among all (context, place) pairs
 	matrix z_, h_, d_h_, u_, d_u_, q_;
+	std::vector<int> state_of_;	 // of context c among the different machine states
+	matrix state_base_;		 // Wx x of the machine state, per different state
 	matrix base_;			 // Wx x + b per context
 	matrix g0_, g1_, d_g0_, d_g1_;	 // Wf f, Wi [1; f] per (context, place)
 	matrix t_, d_t_;		 // per (column, place)

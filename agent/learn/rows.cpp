@@ -29,12 +29,16 @@ void row_distribution(std::span<float const> z, std::span<std::uint8_t const> ne
 		++count[near[i] != 0];
 	}
 	double const all = sum[0] + sum[1];
-	for (std::size_t i = 0; i < z.size(); ++i) {
-		bool const g = near[i] != 0;
+	double scale[2] = {0, 0}, base[2] = {0, 0}; // row_i = scale S_i + base, of the action's group
+	for (int g = 0; g < 2; ++g) {
+		if (count[g] == 0)
+			continue;
 		double const group = (1 - e) * sum[g] / all + e * count[g] / double(z.size());
-		double const within = sum[g] > 0 ? probability[i] / sum[g] : 1.0 / count[g];
-		probability[i] = group * ((1 - e) * within + e / count[g]);
+		scale[g] = sum[g] > 0 ? group * (1 - e) / sum[g] : 0;
+		base[g] = group * (sum[g] > 0 ? e : 1) / count[g];
 	}
+	for (std::size_t i = 0; i < z.size(); ++i)
+		probability[i] = scale[near[i] != 0] * probability[i] + base[near[i] != 0];
 }
 
 void quantise(std::span<double const> probability, std::uint16_t* cdf)
@@ -43,12 +47,13 @@ void quantise(std::span<double const> probability, std::uint16_t* cdf)
 	double total = 0;
 	for (double p : probability)
 		total += valid(p);
+	double const scale = TACTUS_CDF_ONE / total;
 	double sum = 0;
 	std::uint16_t last = 0;
 	for (std::size_t i = 0; i < TACTUS_MAX_PLACES; ++i) {
 		if (i < nr_places && total > 0) {
 			sum += valid(probability[i]);
-			last = std::uint16_t(std::lround(TACTUS_CDF_ONE * std::min(1.0, sum / total)));
+			last = std::uint16_t(std::lround(std::min(double(TACTUS_CDF_ONE), scale * sum)));
 		}
 		cdf[i] = last;
 	}

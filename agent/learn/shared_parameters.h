@@ -44,16 +44,23 @@ public:
 	// t: steps since g was 0; without the correction for that start the first
 	// steps are 1/sqrt(1-decay), ten times, too long.
 	// Weights before `first` and their g stay as they are.
-	// In chunks, so that the arithmetic between the atomic accesses vectorises.
+	// In chunks, so that the arithmetic between the atomic accesses vectorises; a chunk
+	// is one input's column of the trunk's weights. Where d is 0, as for the inputs that
+	// are 0, only g decays: the same result for a tenth of the arithmetic.
 	void apply(float const* d, double learning_rate, double decay, double epsilon, int first = 0)
 	{
-		constexpr int chunk = 256;
+		constexpr int chunk = k_trunk;
 		float theta[chunk], g[chunk];
 		auto const t = double(steps_.fetch_add(1, std::memory_order_relaxed) + 1);
 		float const unbias = float(1 / (1 - std::pow(decay, t)));
 		float const keep = float(decay), eps = float(epsilon), lr = float(learning_rate);
 		for (int at = first; at < k_nr_weights; at += chunk) {
 			int const n = std::min(chunk, k_nr_weights - at);
+			if (all_zero(d + at, n)) {
+				for (int i = 0; i < n; ++i)
+					g_[at + i].store(keep * g_[at + i].load(std::memory_order_relaxed), std::memory_order_relaxed);
+				continue;
+			}
 			for (int i = 0; i < n; ++i) {
 				theta[i] = theta_[at + i].load(std::memory_order_relaxed);
 				g[i] = g_[at + i].load(std::memory_order_relaxed);
@@ -71,6 +78,14 @@ public:
 	}
 
 private:
+	static bool all_zero(float const* d, int n)
+	{
+		bool zero = true;
+		for (int i = 0; i < n; ++i)
+			zero &= d[i] == 0;
+		return zero;
+	}
+
 	static void copy(std::atomic<float> const* from, float* to)
 	{
 		for (int i = 0; i < k_nr_weights; ++i)

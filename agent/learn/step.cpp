@@ -59,22 +59,25 @@ void masked_softmax(std::span<Scalar const> z, std::span<std::uint8_t const> leg
 }
 
 template <class Scalar>
-void policy_gradient(std::span<Scalar const> s, std::span<Scalar const> prior, std::span<std::uint8_t const> legal,
+Scalar policy_gradient(std::span<Scalar const> s, std::span<Scalar const> prior, std::span<std::uint8_t const> legal,
 		     int action, Scalar advantage, Scalar share, Scalar h, Scalar kappa, std::span<Scalar> d_z)
 {
+	std::array<Scalar, k_max_places + 1> log_s;
 	Scalar entropy = 0;
-	for (Scalar p : s)
-		if (p > 0)
-			entropy -= p * std::log(p);
+	for (std::size_t j = 0; j < s.size(); ++j) {
+		log_s[j] = s[j] > 0 ? std::log(s[j]) : Scalar(0);
+		entropy -= s[j] * log_s[j];
+	}
 	for (std::size_t j = 0; j < s.size(); ++j) {
 		if (!legal[j])
 			continue;
 		Scalar const d_log_pi = share * (Scalar(int(j) == action) - s[j]);
-		Scalar const d_entropy = s[j] > 0 ? -s[j] * (std::log(s[j]) + entropy) : Scalar(0);
+		Scalar const d_entropy = -s[j] * (log_s[j] + entropy);
 		d_z[j] += -advantage * d_log_pi - h * d_entropy;
 		if (kappa > 0)
 			d_z[j] += kappa * (s[j] - prior[j]);
 	}
+	return entropy;
 }
 
 // pi(a) of decision k as the kernel drew it, and keep_, floor_ of it. The row is
@@ -114,6 +117,7 @@ Scalar learner_step<Scalar>::gradient(learner_config const& config, schedule con
 	Scalar const h = Scalar(now.h);
 
 	batch_.clear();
+	column_.clear();
 	for (step_k const& k : data.steps) {
 		context const* x = &k.inputs->of(k.slot);
 		auto const found = std::find(batch_.contexts.rbegin(), batch_.contexts.rend(), x);
@@ -122,7 +126,7 @@ Scalar learner_step<Scalar>::gradient(learner_config const& config, schedule con
 			which = int(batch_.contexts.size());
 			batch_.contexts.push_back(x);
 		}
-		batch_.add(which, k.situation);
+		column_.push_back(batch_.column_of(which, k.situation));
 	}
 	pi_.forward(theta, batch_);
 	pi_.zero_gradients();
@@ -134,7 +138,7 @@ Scalar learner_step<Scalar>::gradient(learner_config const& config, schedule con
 			x->assign(n, 0);
 	value_.resize(n + 1);
 	for (int k = 0; k <= n; ++k)
-		value_[k] = pi_.value(k);
+		value_[k] = pi_.value(column_[k]);
 
 	// pi(.|x_k) of all k, with its legal mask, in one row each of s_.
 	int const width = k_max_places + 1;
@@ -143,9 +147,9 @@ Scalar learner_step<Scalar>::gradient(learner_config const& config, schedule con
 	legal_.assign(std::size_t(n) * width, 0);
 	auto row = [&](auto& v, int k, int size) { return std::span(v.data() + std::size_t(k) * width, std::size_t(size)); };
 	auto logits = [&](evaluation<Scalar> const& e, int k) {
-		auto const places = e.place_logits(k);
+		auto const places = e.place_logits(column_[k]);
 		z_.assign(places.begin(), places.end());
-		z_.push_back(e.hold_logit(k));
+		z_.push_back(e.hold_logit(column_[k]));
 		return std::span<Scalar const>(z_);
 	};
 	// Places, hold last; -1: an action the inputs do not know (no policy term).
@@ -155,7 +159,7 @@ Scalar learner_step<Scalar>::gradient(learner_config const& config, schedule con
 
 	for (int k = 0; k < n; ++k) {
 		step_k const& step = data.steps[k];
-		int const nr_places = pi_.nr_places(k);
+		int const nr_places = pi_.nr_places(column_[k]);
 		auto const legal = row(legal_, k, nr_places + 1);
 		for (int p = 0; p < nr_places; ++p)
 			legal[p] = (step.legal >> p) & 1;
@@ -166,7 +170,7 @@ Scalar learner_step<Scalar>::gradient(learner_config const& config, schedule con
 		int const action = action_of(step, nr_places);
 		double rho = 1;
 		if (step.policy_term && action >= 0 && legal[action] && !fixed_targets) {
-			double const pi_a = behave(z, legal, action, *batch_.contexts[batch_.context_of[k]], step.situation, k);
+			double const pi_a = behave(z, legal, action, *batch_.contexts[batch_.context_of[column_[k]]], step.situation, k);
 			if (config.use_ratio)
 				rho = pi_a / std::max(1e-6, double(step.mu));
 			++report.policy_terms;
@@ -194,10 +198,10 @@ Scalar learner_step<Scalar>::gradient(learner_config const& config, schedule con
 	Scalar loss = 0;
 	for (int k = 0; k < n; ++k) {
 		step_k const& step = data.steps[k];
-		int const nr_places = pi_.nr_places(k);
+		int const nr_places = pi_.nr_places(column_[k]);
 		Scalar const error = Scalar(v_[k] - value_[k]);
 		loss += Scalar(config.value_weight) * error * error;
-		pi_.d_value(k) = -2 * Scalar(config.value_weight) * error / Scalar(n);
+		pi_.d_value(column_[k]) += -2 * Scalar(config.value_weight) * error / Scalar(n);
 		report.sum_square_error += double(error) * double(error);
 		report.sum_target += v_[k];
 		report.sum_square_target += v_[k] * v_[k];
@@ -212,24 +216,22 @@ Scalar learner_step<Scalar>::gradient(learner_config const& config, schedule con
 		Scalar const a = Scalar(advantage_[k]) / rms_advantage;
 		Scalar const soft = Scalar(keep_[k]) * s[action], pi_a = soft + Scalar(floor_[k]);
 		loss -= a * std::log(pi_a);
-		Scalar entropy = 0, kl = 0;
-		if (kappa > 0)
+		Scalar kl = 0;
+		if (kappa > 0) {
 			masked_softmax<Scalar>(logits(prior_, k), legal, prior_s);
-		for (int i = 0; i <= nr_places; ++i) {
-			if (s[i] > 0)
-				entropy -= s[i] * std::log(s[i]);
-			if (kappa > 0 && prior_s[i] > 0)
-				kl += prior_s[i] * std::log(prior_s[i] / std::max(s[i], Scalar(1e-30)));
+			for (int i = 0; i <= nr_places; ++i)
+				if (prior_s[i] > 0)
+					kl += prior_s[i] * std::log(prior_s[i] / std::max(s[i], Scalar(1e-30)));
 		}
+		d_z_.assign(nr_places + 1, 0);
+		Scalar const entropy = policy_gradient<Scalar>(s, prior_s, legal, action, a, pi_a > 0 ? soft / pi_a : 0, h, kappa, d_z_);
 		loss += kappa * kl - h * entropy;
 		report.sum_entropy += double(entropy);
 		report.sum_kl_prior += double(kl);
-		d_z_.assign(nr_places + 1, 0);
-		policy_gradient<Scalar>(s, prior_s, legal, action, a, pi_a > 0 ? soft / pi_a : 0, h, kappa, d_z_);
-		auto const d_place = pi_.d_place(k);
+		auto const d_place = pi_.d_place(column_[k]);
 		for (int p = 0; p < nr_places; ++p)
-			d_place[p] = d_z_[p] / Scalar(n);
-		pi_.d_hold(k) = d_z_[nr_places] / Scalar(n);
+			d_place[p] += d_z_[p] / Scalar(n);
+		pi_.d_hold(column_[k]) += d_z_[nr_places] / Scalar(n);
 	}
 	report.n += n;
 	pi_.backward(theta, batch_, gradient);
@@ -238,9 +240,9 @@ Scalar learner_step<Scalar>::gradient(learner_config const& config, schedule con
 
 template void masked_softmax<float>(std::span<float const>, std::span<std::uint8_t const>, std::span<float>);
 template void masked_softmax<double>(std::span<double const>, std::span<std::uint8_t const>, std::span<double>);
-template void policy_gradient<float>(std::span<float const>, std::span<float const>, std::span<std::uint8_t const>,
+template float policy_gradient<float>(std::span<float const>, std::span<float const>, std::span<std::uint8_t const>,
 				     int, float, float, float, float, std::span<float>);
-template void policy_gradient<double>(std::span<double const>, std::span<double const>, std::span<std::uint8_t const>,
+template double policy_gradient<double>(std::span<double const>, std::span<double const>, std::span<std::uint8_t const>,
 				      int, double, double, double, double, std::span<double>);
 template class learner_step<float>;
 template class learner_step<double>;

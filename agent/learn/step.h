@@ -96,9 +96,9 @@ template <class Scalar>
 void masked_softmax(std::span<Scalar const> z, std::span<std::uint8_t const> legal, std::span<Scalar> out);
 
 // Adds d/dz of [-A log pi(a) - h H(s) + kappa KL(prior||s)] to d_z, where
-// s = masked softmax and share as above. Zero on illegal entries.
+// s = masked softmax and share as above. Zero on illegal entries. Returns H(s).
 template <class Scalar>
-void policy_gradient(std::span<Scalar const> s, std::span<Scalar const> prior, std::span<std::uint8_t const> legal,
+Scalar policy_gradient(std::span<Scalar const> s, std::span<Scalar const> prior, std::span<std::uint8_t const> legal,
 		     int action, Scalar advantage, Scalar share, Scalar h, Scalar kappa, std::span<Scalar> d_z);
 
 // What one segment contributes to the figures.
@@ -126,6 +126,7 @@ private:
 
 	evaluation<Scalar> pi_, prior_;
 	batch batch_;
+	std::vector<int> column_; // of decision k in batch_
 	std::vector<double> value_, r_, g_, rho_bar_, c_, v_, advantage_, keep_, floor_, row_;
 	std::vector<Scalar> s_, prior_s_, d_z_, z_;
 	std::vector<float> logits_;

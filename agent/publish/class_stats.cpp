@@ -47,7 +47,8 @@ void class_stats::add_tasks(class_figures& c, std::size_t place, double tasks) {
   }
 }
 
-bool class_stats::on_completion(const tactus_completion_event& event, std::size_t bytes, const pool_table& pools) {
+bool class_stats::on_completion(const tactus_completion_event& event, std::size_t bytes, const pool_table& pools,
+                                completion_split* split) {
   const std::lock_guard lock(mutex_);
   constexpr std::size_t k_fixed = offsetof(tactus_completion_event, records);
   if (bytes < k_fixed || event.nr_records > TACTUS_EVENT_RECORDS ||
@@ -116,9 +117,15 @@ bool class_stats::on_completion(const tactus_completion_event& event, std::size_
         const double step = c.task_ns == 0 ? 1 : k_fast_step;
         c.task_ns += step * (one - c.task_ns);
         c.task_ns_squared += step * (one * one - c.task_ns_squared);
+        if (one > 0) c.run_log2.add(std::log2(one), event.records[i].count);
+        if (split != nullptr) split->task_ns[i] = one;
       }
       slots_[slot[i]].last_event_ns = now;
     }
+  }
+  if (split != nullptr) {
+    split->nr = event.nr_records;
+    std::copy_n(slot.begin(), split->nr, split->slot.begin());
   }
   for (unsigned i = 0; i < event.nr_records; i++) {
     class_figures& c = slots_[slot[i]];

@@ -10,6 +10,7 @@
 // and the control socket. Hostile input moves only the slots of the user it comes from.
 #pragma once
 
+#include "agent/publish/one_euro.h"
 #include "agent/serve/clock.h"
 #include "agent/serve/pool_table.h"
 
@@ -44,6 +45,8 @@ struct class_figures {
 
   double task_ns = 0, task_ns_squared = 0;  // filtered CPU time of single records, and its square
 
+  one_euro run_log2;  // log2 of CPU time per task, ns, at whatever place
+
   double mean_run_ns() const;      // over all places; 0 = unknown
   // Squared coefficient of variation of a task's CPU time: a mean over n tasks is as good as one
   // over n / (1 + this) equal ones.
@@ -63,6 +66,13 @@ struct event_figures {
   std::array<std::uint64_t, TACTUS_NR_SOURCES> by_source{};
 };
 
+// Where the CPU time of a completion event went: record i has its slot and CPU time per task.
+struct completion_split {
+  unsigned nr = 0;
+  std::array<std::uint8_t, TACTUS_EVENT_RECORDS> slot{};
+  std::array<double, TACTUS_EVENT_RECORDS> task_ns{};
+};
+
 class class_stats {
  public:
   static constexpr double k_window = 200;  // completions that a class's sums at a place remember
@@ -70,7 +80,9 @@ class class_stats {
   explicit class_stats(const tick_clock& clock) : clock_(clock) {}
 
   // `bytes` is the size of the ring record; false (and counted) when the event does not fit it.
-  bool on_completion(const tactus_completion_event& event, std::size_t bytes, const pool_table& pools);
+  // `split` may be null.
+  bool on_completion(const tactus_completion_event& event, std::size_t bytes, const pool_table& pools,
+                     completion_split* split = nullptr);
   void on_decision(const tactus_decision_event& event);
   void on_malformed();
   // Tasks that no longer fitted a pool's ring: exact totals without a place.

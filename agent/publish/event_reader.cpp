@@ -76,6 +76,7 @@ void event_reader::handle(const void* event, std::size_t bytes) {
   if (head.domain >= TACTUS_MAX_DOMAINS) return p_.stats.on_malformed();
   events_.fetch_add(1, std::memory_order_relaxed);
   count_sequence(head.domain, head.sequence);
+  p_.recording.event(event, bytes);
   const bool feed = p_.learning.active() && !p_.budget.over();
 
   if (head.type == TACTUS_EVENT_COMPLETION) {

@@ -11,6 +11,7 @@
 #include "agent/learn/api.h"
 #include "agent/publish/class_stats.h"
 #include "agent/publish/publisher.h"
+#include "agent/publish/recorder.h"
 #include "agent/publish/scheduler_maps.h"
 
 #include <array>
@@ -29,6 +30,7 @@ class event_reader {
     learn::learner_set& learner;
     const cpu_budget& budget;
     learning_state& learning;
+    recorder& recording;
   };
   struct figures {
     std::uint64_t events = 0;

@@ -25,28 +25,6 @@ std::array<cost_sample, TACTUS_MAX_PLACES> samples_of(const class_figures& f) {
 
 }  // namespace
 
-learn::task_features task_features_of(const slot_class& c, const class_figures& f) {
-  learn::task_features t;
-  const auto set = [&](unsigned i, double v) {
-    t.value[i] = unit(v);
-    t.present |= 1u << i;
-  };
-  for (unsigned i = 0; i < TACTUS_NR_FEATURES; i++) {
-    if ((c.declared >> i & 1) != 0) set(i, c.features[i] / 255.0);
-  }
-  const auto declared = [&](unsigned i) { return (c.declared >> i & 1) != 0; };
-  if (!declared(TACTUS_FEATURE_PRIORITY)) set(TACTUS_FEATURE_PRIORITY, c.priority / 3.0);
-  const double run_ns = f.mean_run_ns();
-  if (run_ns > 0) {
-    // 100 ns .. 1.7 s over 24 octaves
-    if (!declared(TACTUS_FEATURE_RUN_TIME)) set(TACTUS_FEATURE_RUN_TIME, std::log2(std::max(run_ns / 100, 1.0)) / 24);
-    if (!declared(TACTUS_FEATURE_DEADLINE_PRESSURE) && c.deadline_us != 0) {
-      set(TACTUS_FEATURE_DEADLINE_PRESSURE, run_ns / (c.deadline_us * 1000.0));
-    }
-  }
-  return t;
-}
-
 input_builder::input_builder(std::shared_ptr<const scheduler_maps> maps) : maps_(std::move(maps)) {
   const auto& cpus = maps_->cpus();
   const std::size_t n = maps_->places().size();
@@ -179,6 +157,10 @@ std::shared_ptr<learn::policy_inputs> input_builder::build(const request& r,
     speeds_[0] = estimate_speeds(samples, capacity_)[0];
   }
 
+  if (r.state.present != scored_.present || r.state.value != scored_.value) {  // a new sample
+    scored_ = r.state;
+    novelty_score_ = novelty_.observe(r.state);
+  }
   const class_figures none;
   bool any_urgent = false;
   for (unsigned s = 1; s < TACTUS_MAX_SLOTS; s++) {
@@ -191,9 +173,9 @@ std::shared_ptr<learn::policy_inputs> input_builder::build(const request& r,
     c.in_use = true;
     c.deadline = slots[s].deadline_us != 0;
     c.weight = static_cast<float>(slots[s].weight);
-    c.confidence = static_cast<float>(class_confidence(f.recent_run_ns, f.usual_run_ns, r.explained_variance, r.decisions_trained));
+    c.confidence = static_cast<float>(class_confidence({f.recent_run_ns, f.usual_run_ns, r.explained_variance, r.decisions_trained, novelty_score_}));
     c.slice_10us = any_urgent && !c.deadline && slots[s].priority <= TACTUS_PRIORITY_NORMAL ? k_batch_slice_10us : 0;
-    c.task = task_features_of(slots[s], f);
+    c.task = task_features_of(slots[s], f, maps_->places());
     place_features_of(s, f, c);
   }
   return in;

@@ -7,7 +7,9 @@
 
 #include "agent/learn/api.h"
 #include "agent/publish/class_stats.h"
+#include "agent/publish/novelty.h"
 #include "agent/publish/scheduler_maps.h"
+#include "agent/publish/task_features.h"
 #include "agent/publish/tiers.h"
 #include "agent/serve/class_slots.h"
 
@@ -47,7 +49,11 @@ class input_builder {
 
   // Managed CPU time as a share of all CPUs, lately; for the machine state.
   double managed_busy_cpus() const { return managed_busy_; }
+  // Share of a place's time busy with managed work, lately.
+  double place_busy(std::size_t place) const { return rates_[place].load; }
   void forget_slot(unsigned slot);
+  // Of the machine state of the last build.
+  double novelty_score() const { return novelty_score_; }
 
   const speed_estimate& speeds(unsigned slot) const { return speeds_[slot]; }
   const std::array<std::uint8_t, TACTUS_MAX_PLACES>& tiers(unsigned slot) const { return tiers_[slot]; }
@@ -69,9 +75,9 @@ class input_builder {
   std::array<bool, TACTUS_MAX_SLOTS> tiers_known_{};
   std::uint64_t observed_ns_ = 0;
   double managed_busy_ = 0;
+  novelty novelty_;
+  learn::machine_state scored_;  // the last sample that it saw
+  double novelty_score_ = 0;
 };
-
-// Task features of a class: what was declared, and what was measured in place of what was not.
-learn::task_features task_features_of(const slot_class& c, const class_figures& f);
 
 }  // namespace tactus::agent

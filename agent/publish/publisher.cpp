@@ -284,6 +284,7 @@ bool publisher::step(std::uint64_t now) {
   store(control->bank, static_cast<__u32>(spare));
   store(control->mode, static_cast<__u32>(TACTUS_MODE_LEARNED));
   last_flip_ns_ = now_ns();
+  p_.recording.flipped(*maps_);
   p_.learner.set_service_time_ns(p_.stats.service_time_ns());
   if (last_flip_ns_ - last_route_ns_ >= k_route_ns || routes_clear_ || p_.pools.changes() != routed_changes_)
     write_routes(last_flip_ns_, spare, *seen_);

@@ -15,6 +15,7 @@
 #include "agent/publish/class_stats.h"
 #include "agent/publish/fold_reader.h"
 #include "agent/publish/inputs.h"
+#include "agent/publish/recorder.h"
 #include "agent/publish/scheduler_maps.h"
 #include "agent/sense/sense.h"
 #include "agent/serve/class_slots.h"
@@ -54,6 +55,7 @@ class publisher {
     const cpu_budget& budget;
     const tick_clock& clock;
     learning_state& learning;
+    recorder& recording;
   };
   struct figures {
     std::uint64_t flips = 0, rows = 0;

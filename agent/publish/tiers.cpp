@@ -95,16 +95,17 @@ void assign_tiers(const speed_estimate& speeds, const std::vector<float>& node_d
   }
 }
 
-double class_confidence(double recent_run_ns, double usual_run_ns, double explained_variance,
-                        std::uint64_t decisions_trained) {
+double class_confidence(const confidence_evidence& e) {
+  constexpr double k_most = 0.5;
   double confidence = 1;
-  if (recent_run_ns > 0 && usual_run_ns > 0) {
-    const double octaves = std::abs(std::log2(recent_run_ns / usual_run_ns));
-    confidence -= std::clamp((octaves - 1) / 2, 0.0, 0.5);
+  if (e.recent_run_ns > 0 && e.usual_run_ns > 0) {
+    const double octaves = std::abs(std::log2(e.recent_run_ns / e.usual_run_ns));
+    confidence -= std::clamp((octaves - 1) / 2, 0.0, k_most);
   }
-  if (decisions_trained > 5000 && std::isfinite(explained_variance)) {
-    confidence -= std::clamp((-explained_variance - 1) / 4, 0.0, 0.5);
+  if (e.decisions_trained > 5000 && std::isfinite(e.explained_variance)) {
+    confidence -= std::clamp((-e.explained_variance - 1) / 4, 0.0, k_most);
   }
+  if (std::isfinite(e.novelty)) confidence -= std::clamp((e.novelty - 2) / 4, 0.0, k_most);
   return std::clamp(confidence, 0.0, 1.0);
 }
 

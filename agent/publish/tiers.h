@@ -37,11 +37,19 @@ std::vector<speed_estimate> estimate_speeds(const std::vector<std::array<cost_sa
 void assign_tiers(const speed_estimate& speeds, const std::vector<float>& node_distance, bool fresh,
                   std::array<std::uint8_t, TACTUS_MAX_PLACES>& tier);
 
-// Confidence of a class's rows, 0..1; the formula stands in docs/design.md. It starts at 1, the row
-// being the cloned fallback, and falls on evidence alone:
-//   drift:  the class's recent service time is more than 2 times off its usual one
-//   critic: after 5000 decisions the critic explains less than nothing (variance ratio below -1)
-double class_confidence(double recent_run_ns, double usual_run_ns, double explained_variance,
-                        std::uint64_t decisions_trained);
+// What the confidence of a class's rows rests on.
+struct confidence_evidence {
+  double recent_run_ns = 0, usual_run_ns = 0;  // 0: unknown
+  double explained_variance = 0;               // of the critic
+  std::uint64_t decisions_trained = 0;
+  double novelty = 0;                          // of the machine state: novelty.h
+};
+
+// Confidence, 0..1; the formula stands in docs/design.md. It starts at 1, the row being the cloned
+// fallback, and falls on evidence alone, by at most 0.5 for each:
+//   drift:    the class's recent service time is more than 2 times off its usual one
+//   critic:   after 5000 decisions the critic explains less than nothing (variance ratio below -1)
+//   novelty:  the machine is in a state unlike those seen so far (score above 2)
+double class_confidence(const confidence_evidence& e);
 
 }  // namespace tactus::agent

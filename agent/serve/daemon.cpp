@@ -123,9 +123,9 @@ bool agent_daemon::attached() const {
 }
 
 void agent_daemon::attach(std::shared_ptr<scheduler_maps> maps) {
-  auto pub = std::make_shared<publisher>(publisher::parts{slots_, pools_, stats_, learner_, sampler_, budget_, clock_, learning_}, maps,
+  auto pub = std::make_shared<publisher>(publisher::parts{slots_, pools_, stats_, learner_, sampler_, budget_, clock_, learning_, recorder_}, maps,
                                          settings());
-  auto reader = std::make_shared<event_reader>(event_reader::parts{pools_, stats_, learner_, budget_, learning_}, maps);
+  auto reader = std::make_shared<event_reader>(event_reader::parts{pools_, stats_, learner_, budget_, learning_, recorder_}, maps);
   {
     const std::lock_guard lock(mutex_);
     maps_ = maps;
@@ -153,6 +153,7 @@ void agent_daemon::detach(const char* why) {
     reader_.reset();
   }
   heart_.rest();
+  recorder_.stop();
   registry_.detach();
   reader->stop();
   pub->stop();

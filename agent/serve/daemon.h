@@ -16,6 +16,7 @@
 #include "agent/publish/event_reader.h"
 #include "agent/publish/heartbeat.h"
 #include "agent/publish/publisher.h"
+#include "agent/publish/recorder.h"
 #include "agent/publish/scheduler_maps.h"
 #include "agent/sense/sense.h"
 #include "agent/serve/control_server.h"
@@ -61,6 +62,7 @@ class agent_daemon {
   void watch_memory(std::uint64_t now);
   nlohmann::json status();
   nlohmann::json class_status(const std::array<slot_class, TACTUS_MAX_SLOTS>& slots);
+  nlohmann::json record(const nlohmann::json& request);
   nlohmann::json answer(const nlohmann::json& request, bool privileged);
   publish_settings settings() const;
   registration_limits limits() const;
@@ -77,6 +79,7 @@ class agent_daemon {
   class_stats stats_;
   learn::learner_set learner_;
   sense::sampler sampler_;
+  recorder recorder_;
   checkpoints checkpoints_;
   std::mutex checkpoint_mutex_;
   registry registry_;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the control socket answers. Requests: {"cmd": "status" | "mode" | "learning" | "checkpoint" |
-// "weights", ...}. Replies: {"ok": true, "text": "..", ...} or {"ok": false, "error": ".."}.
+// "weights" | "record", ...}. Replies: {"ok": true, "text": "..", ...} or {"ok": false, "error": ".."}.
 #include "agent/serve/clock.h"
 #include "agent/serve/daemon.h"
 
@@ -17,6 +17,7 @@ namespace {
 using nlohmann::json;
 
 constexpr unsigned k_apply_ms = 2000;
+constexpr std::size_t k_record_bytes = 384 << 10;  // escaped, it must fit into an answer
 
 json failure(const std::string& why) { return {{"ok", false}, {"error", why}}; }
 
@@ -182,9 +183,23 @@ json agent_daemon::status() {
             {"memory_budget_mib", config_.memory_mib}}}};
 }
 
+// do: start, take (lines so far), stop (and the rest).
+json agent_daemon::record(const json& request) {
+  const std::string what = request.contains("do") && request["do"].is_string() ? request["do"].get<std::string>() : "";
+  if (what == "start") {
+    const std::lock_guard lock(mutex_);
+    if (!maps_) return failure("the scheduler is not loaded: nothing to record");
+    if (!recorder_.start(*maps_, now_ns())) return failure("a recording is under way already");
+    return {{"ok", true}, {"text", "recording"}};
+  }
+  if (what == "stop") recorder_.stop();
+  else if (what != "take") return failure("\"do\" must be start, take or stop");
+  return {{"ok", true}, {"running", recorder_.running()}, {"lines", recorder_.take(k_record_bytes, now_ns())}};
+}
+
 json agent_daemon::answer(const json& request, bool privileged) {
   if (!request.is_object() || !request.contains("cmd") || !request["cmd"].is_string()) {
-    return failure("a request is an object with \"cmd\": status, mode, learning, checkpoint or weights");
+    return failure("a request is an object with \"cmd\": status, mode, learning, checkpoint, weights or record");
   }
   const std::string cmd = request["cmd"];
   if (cmd == "status") return status();
@@ -226,7 +241,8 @@ json agent_daemon::answer(const json& request, bool privileged) {
     if (n == 0) return failure(fmt::format("no class is called {}", request["class"].get<std::string>()));
     return {{"ok", true}, {"classes", n}, {"text", fmt::format("weight {} for {} classes", weight, n)}};
   }
-  return failure(fmt::format("\"{}\" is not known; there are status, mode, learning, checkpoint and weights", cmd));
+  if (cmd == "record") return record(request);
+  return failure(fmt::format("\"{}\" is not known; there are status, mode, learning, checkpoint, weights and record", cmd));
 }
 
 std::string agent_daemon::command(const std::string& request, bool privileged) {

@@ -46,7 +46,13 @@ void replay_file(const std::string& file) {
   std::istream& in = file == "-" ? std::cin : opened;
   if (!in) throw description_error(fmt::format("trace {}: cannot be read", file));
   const replay_result r = replay(in, file);
-  fmt::print("{} ops agree, {} of them choices\n", r.ops, r.choices);
+  const event_counts& e = r.events;
+  if (r.of_events)
+    fmt::print("{} decisions agree ({} drawn from rows), {} completions in order; "
+               "not compared: {} without their row; lost: {}\n",
+               e.decisions, e.by_row, e.completions, e.without_rows, e.lost);
+  else
+    fmt::print("{} ops agree, {} of them choices\n", r.ops, r.choices);
   if (r.difference.empty()) return;
   fmt::print("first difference: {}\n", r.difference);
   set_exit_code(1);

@@ -8,7 +8,9 @@
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
+#include "agent/trace/lines.h"
 #include "sim/scheduler/scheduler.h"
+#include "sim/trace/event_check.h"
 #include "sim/trace/trace_writer.h"
 
 namespace tactus::sim {
@@ -48,7 +50,7 @@ struct scripted_host final : kernel_host {
 
 class replayer {
  public:
-  explicit replayer(const std::string& name) : name_(name), scheduler_(host_) {
+  explicit replayer(const std::string& name) : name_(name), scheduler_(host_), events_(scheduler_) {
     for (const op k : {op::select_cpu, op::enqueue, op::dispatch, op::running, op::stopping, op::tick, op::timer, op::init, op::enable})
       ops_[op_name(k)] = k;
   }
@@ -56,9 +58,11 @@ class replayer {
   // false: a difference was found.
   bool line(const json& l, replay_result& out) {
     if (l.contains("op")) return repeat(l, out);
+    if (l.contains("event")) return add_event(l), true;
     if (l.contains("tactus_trace")) {
-      if (l["tactus_trace"] != 1) throw description_error(name_ + ": a trace of another version");
+      if (l["tactus_trace"] != trace::k_version) throw description_error(name_ + ": a trace of another version");
       begun_ = true;
+      out.of_events = l.at("kind") == "events";
       tactus_control& c = scheduler_.control;
       c.confidence_threshold = l.at("confidence_threshold");
       c.explore_ppm = l.at("explore_ppm");
@@ -76,7 +80,7 @@ class replayer {
       p.serial = l.at("serial");
       for (std::size_t i = 0; i < TACTUS_MAX_LOCAL_CLASSES; ++i) p.slot_of[i] = l.at("slot_of").at(i);
     } else if (l.contains("rows")) {
-      rows(l);
+      rows(l, out.of_events);
     } else if (l.contains("page")) {
       const auto p = threads_.find(l["page"].get<std::uint32_t>());
       if (p == threads_.end()) throw description_error(fmt::format("{}: thread {} was not described", name_, l["page"].dump()));
@@ -97,7 +101,56 @@ class replayer {
     return true;
   }
 
+  // At the end: a trace of events is checked as a whole.
+  void end(replay_result& out) {
+    if (out.of_events) out.difference = events_.check(out.events);
+  }
+
  private:
+  void add_event(const json& l) {
+    if (!begun_) throw description_error(name_ + ": no trace; its first line has no \"tactus_trace\"");
+    tactus_event_head head{};
+    const auto read = [&](const char* name, auto& to) { to = l.value(name, std::remove_reference_t<decltype(to)>{}); };
+    read("domain", head.domain), read("seq", head.sequence), read("t", head.time_ns), read("area", head.area), read("tid", head.tid);
+    if (l["event"] == "completion") {
+      tactus_completion_event e{};
+      e.head = head;
+      read("stint", e.stint), read("stopped", e.stopped);
+      events_.add(e);
+    } else {
+      tactus_decision_event e{};
+      e.head = head;
+      read("stint", e.stint), read("legal", e.legal), read("version", e.version), read("num", e.prob_num);
+      read("den", e.prob_den), read("pool", e.pool), read("slot", e.slot), read("situation", e.situation), read("hold_legal", e.hold_legal);
+      read("chosen", e.chosen), read("used", e.used), read("source", e.source), read("moment", e.moment), read("prev_place", e.prev_place);
+      read("cpu", e.cpu), read("bank", e.bank), read("priority", e.priority), read("waiting", e.nr_waiting);
+      events_.add(e);
+    }
+  }
+
+  // One row of a "rows" line.
+  tactus_row row_of(const json& r) const {
+    tactus_row row{};
+    row.version_begin = row.version_end = r.at(2);
+    row.confidence = r.at(3);
+    row.slice_10us = r.at(4);
+    for (std::size_t p = 0; p < TACTUS_MAX_PLACES; ++p) row.cdf[p] = p + 5 < r.size() ? r[p + 5].get<__u16>() : row.cdf[p - 1];
+    return row;
+  }
+
+  // Of a trace of events: the rows of all banks are kept, by time.
+  void keep_rows(const json& l, const tactus_class_conf* classes) {
+    rows_in_force kept;
+    kept.time_ns = l.at("t");
+    kept.mode = l.at("mode");
+    for (const json& r : l.at("table")) {
+      auto& entry = kept.table[tactus_row_index(0, r.at(0), r.at(1))];
+      entry.row = row_of(r);
+      std::copy_n(classes[r.at(0).get<unsigned>() & (TACTUS_MAX_SLOTS - 1)].tier, TACTUS_MAX_PLACES, entry.tier.begin());
+    }
+    events_.add(std::move(kept));
+  }
+
   void topology(const json& l) {
     machine_topology t;
     for (const json& c : l.at("cpus")) {
@@ -122,7 +175,7 @@ class replayer {
     scheduler_.epoch = l["topology"];
   }
 
-  void rows(const json& l) {
+  void rows(const json& l, bool of_events) {
     const unsigned bank = l.at("bank");
     for (unsigned slot = 0; slot < TACTUS_MAX_SLOTS; ++slot) scheduler_.classes[bank * TACTUS_MAX_SLOTS + slot] = {};
     for (const json& c : l.at("classes")) {
@@ -131,14 +184,9 @@ class replayer {
       const std::string tiers = c.at(1);
       for (std::size_t p = 0; p < tiers.size() && p < TACTUS_MAX_PLACES; ++p) conf.tier[p] = static_cast<__u8>(tiers[p] - '0');
     }
+    if (of_events) return keep_rows(l, &scheduler_.classes[bank * TACTUS_MAX_SLOTS]);
     for (unsigned i = 0; i < TACTUS_NR_ROWS / 2; ++i) scheduler_.rows[bank * (TACTUS_NR_ROWS / 2) + i].version_end = 0;
-    for (const json& r : l.at("table")) {
-      tactus_row& row = scheduler_.rows[tactus_row_index(bank, r.at(0), r.at(1))];
-      row.version_begin = row.version_end = r.at(2);
-      row.confidence = r.at(3);
-      row.slice_10us = r.at(4);
-      for (std::size_t p = 0; p < TACTUS_MAX_PLACES; ++p) row.cdf[p] = p + 5 < r.size() ? r[p + 5].get<__u16>() : row.cdf[p - 1];
-    }
+    for (const json& r : l.at("table")) scheduler_.rows[tactus_row_index(bank, r.at(0), r.at(1))] = row_of(r);
     scheduler_.control.bank = bank;
     scheduler_.control.mode = l.at("mode");
     scheduler_.control.version = l["rows"];
@@ -232,6 +280,7 @@ class replayer {
   std::string name_;
   scripted_host host_;
   scheduler scheduler_;
+  event_check events_;
   std::map<std::uint32_t, replayed_thread>& threads_ = host_.threads;
   std::unordered_map<std::string, op> ops_;
   bool begun_ = false;
@@ -259,6 +308,7 @@ replay_result replay(std::istream& trace, const std::string& name) {
     throw description_error(fmt::format("{}: line {}: an index is out of range", name, nr));
   }
   if (nr == 0) throw description_error(name + ": empty");
+  r.end(out);
   return out;
 }
 

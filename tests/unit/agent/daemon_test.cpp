@@ -13,6 +13,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <set>
+#include <sstream>
 
 using namespace tactus::agent;
 using namespace tactus::agent::test;
@@ -250,6 +252,49 @@ TEST_CASE("decisions reach the learners, completions the statistics; both stand 
   f.sequence += 5;  // five events that never came
   f.complete(pool, 0, 1000);
   CHECK(eventually([&] { return f.status()["events"]["gaps"] == 5; }));
+}
+
+TEST_CASE("a recording has every decision and the row that it names, and takes none from the learners") {
+  fixture f;
+  REQUIRE(eventually([&] { return f.agent->attached(); }));
+  sleepers threads(1);
+  client c(f.c.socket);
+  REQUIRE(c.register_pool(threads.tids()));
+  const unsigned pool = c.registered.pool, slot = c.registered.slot_of[1];
+  tactus_row row;
+  REQUIRE(eventually([&] { return f.row(slot, 5, row); }));
+  const auto record = [&](const char* what) { return f.ask({{"cmd", "record"}, {"do", what}}); };
+  CHECK(record("later")["ok"] == false);
+  CHECK(f.ask({{"cmd", "record"}, {"do", "start"}}, false)["ok"] == false);
+  REQUIRE(record("start")["ok"] == true);
+  CHECK(record("start")["ok"] == false);  // one at a time
+  for (int i = 0; i < 200; i++) {
+    f.decide(pool, slot, 1'000'000 + 500'000ull * static_cast<unsigned>(i));
+    if (i % 20 == 0) ::usleep(15000);  // several flips
+  }
+  REQUIRE(eventually([&] { return f.status()["events"]["decisions"] == 200; }));
+  CHECK(f.status()["events"]["fed"] == 200);
+  json answer = record("stop");
+  CHECK(answer["running"] == false);
+  std::string text;
+  for (; !answer["lines"].get<std::string>().empty(); answer = record("take")) text += answer["lines"].get<std::string>();
+  std::set<std::pair<unsigned, unsigned>> known;  // situation and version
+  unsigned decisions = 0, without = 0;
+  std::vector<json> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(json::parse(line));
+  for (const json& l : lines)
+    if (l.contains("rows"))
+      for (const json& r : l["table"])
+        if (r[0] == slot) known.emplace(r[1].get<unsigned>(), r[2].get<unsigned>());
+  for (const json& l : lines) {
+    if (l.value("event", "") != "decision") continue;
+    decisions++;
+    without += !known.contains({l["situation"].get<unsigned>(), l["version"].get<unsigned>()});
+  }
+  CHECK(decisions == 200);
+  CHECK(without == 0);
+  CHECK(known.size() > TACTUS_NR_SITUATIONS);  // more than one version
 }
 
 TEST_CASE("folds of a full ring are counted, by differences") {

@@ -106,11 +106,17 @@ TEST_CASE("another NUMA node costs one tier, never more than the last") {
   CHECK(tier[3] == 3);
 }
 
-TEST_CASE("confidence is 1 without evidence and falls with drift and a bad critic") {
-  CHECK(class_confidence(0, 0, -100, 0) == 1);
-  CHECK(class_confidence(1e6, 1.5e6, 0.5, 100000) == 1);
-  CHECK(class_confidence(4e6, 1e6, 0.5, 100000) == doctest::Approx(0.5));
-  CHECK(class_confidence(1e6, 1e6, -3, 100000) == doctest::Approx(0.5));
-  CHECK(class_confidence(1e6, 1e6, -3, 100) == 1);  // too early to blame the critic
-  CHECK(class_confidence(1e8, 1e6, -100, 100000) == 0);
+TEST_CASE("confidence is 1 without evidence and falls with drift, a bad critic and a machine unlike before") {
+  const auto of = [](double recent, double usual, double explained, std::uint64_t decisions, double novelty = 1) {
+    return class_confidence({recent, usual, explained, decisions, novelty});
+  };
+  CHECK(of(0, 0, -100, 0) == 1);
+  CHECK(of(1e6, 1.5e6, 0.5, 100000) == 1);
+  CHECK(of(4e6, 1e6, 0.5, 100000) == doctest::Approx(0.5));
+  CHECK(of(1e6, 1e6, -3, 100000) == doctest::Approx(0.5));
+  CHECK(of(1e6, 1e6, -3, 100) == 1);  // too early to blame the critic
+  CHECK(of(1e8, 1e6, -100, 100000) == 0);
+  CHECK(of(1e6, 1e6, 0.5, 100000, 3) == doctest::Approx(0.75));
+  CHECK(of(1e6, 1e6, 0.5, 100000, 100) == doctest::Approx(0.5));  // alone it does not end a policy
+  CHECK(of(1e6, 1e6, 0.5, 100000, std::nan("")) == 1);
 }

@@ -54,7 +54,7 @@ segment random_segment(std::mt19937_64& random, learner_config const& config, in
 		step.inputs = k % 3 ? few : many;
 		int const nr_places = k % 3 ? 3 : 7;
 		step.slot = std::uint8_t(random() % 3);
-		step.situation = std::uint8_t(random() % 128);
+		step.situation = std::uint8_t(random() % 2 ? 0x15 : random() % 128); // often the same
 		step.legal = (random() % ((1u << nr_places) - 1)) + 1;
 		step.hold_legal = random() % 2;
 		step.policy_term = random() % 4 != 0;

@@ -77,6 +77,6 @@ TEST_CASE("what is no trace is refused") {
   CHECK_THROWS_AS(replayed(""), description_error);
   CHECK_THROWS_AS(replayed("{\"op\":\"tick\"}\n"), description_error);
   CHECK_THROWS_AS(replayed("hello\n"), description_error);
-  CHECK_THROWS_AS(replayed("{\"tactus_trace\":2}\n"), description_error);
+  CHECK_THROWS_AS(replayed("{\"tactus_trace\":1}\n"), description_error);
   CHECK_THROWS_AS(replayed("{\"rows\":1}\n"), description_error);
 }

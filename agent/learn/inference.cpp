@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Choice of the kernels, and the packing of weights for them: see inference.h.
+#include "inference.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+
+namespace tactus::learn {
+
+static_assert(kernel::trunk == k_trunk && kernel::head == k_head && kernel::context == k_context &&
+	      kernel::state == k_state_size && kernel::task == k_task_size && kernel::tiers == TACTUS_MAX_TIERS &&
+	      kernel::situation == k_situation && kernel::task_z == k_task_z && kernel::place == k_place_size &&
+	      kernel::max_places == k_max_places && k_hold_scale == 0.25);
+
+std::string_view name_of(instruction_set which)
+{
+	constexpr std::string_view names[] = {"scalar", "neon", "avx2", "avx512"};
+	return names[int(which)];
+}
+
+std::vector<instruction_set> instruction_sets()
+{
+	std::vector<instruction_set> out{instruction_set::scalar};
+#if defined(__x86_64__)
+	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+		out.push_back(instruction_set::avx2);
+	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+	    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
+		out.push_back(instruction_set::avx512);
+#elif defined(__aarch64__)
+	out.push_back(instruction_set::neon);
+#endif
+	return out;
+}
+
+instruction_set chosen_instruction_set()
+{
+	auto const present = instruction_sets();
+	char const* const wanted = std::getenv("TACTUS_INSTRUCTIONS");
+	if (!wanted || !*wanted)
+		return present.back();
+	std::string names;
+	for (instruction_set s : present) {
+		if (name_of(s) == wanted)
+			return s;
+		names += (names.empty() ? "" : ", ") + std::string(name_of(s));
+	}
+	throw config_error("TACTUS_INSTRUCTIONS is '" + std::string(wanted) + "'; this machine has: " + names);
+}
+
+kernel::table const& kernels_of(instruction_set which)
+{
+	auto const present = instruction_sets();
+	if (std::find(present.begin(), present.end(), which) == present.end())
+		throw config_error("inference: this machine does not have " + std::string(name_of(which)));
+	switch (which) {
+#if defined(__x86_64__)
+	case instruction_set::avx2:
+		return kernel::avx2;
+	case instruction_set::avx512:
+		return kernel::avx512;
+#elif defined(__aarch64__)
+	case instruction_set::neon:
+		return kernel::neon;
+#endif
+	default:
+		return kernel::scalar;
+	}
+}
+
+namespace {
+
+void pack(float const* theta, kernel::weights& w)
+{
+	w = {};
+	auto copy = [&](block_id b, float* to) { std::copy_n(theta + k_blocks[b].offset, k_blocks[b].size(), to); };
+	copy(b_trunk_x, w.trunk_x[0]);
+	copy(b_trunk_s, w.trunk_s[0]);
+	copy(b_trunk_b, w.trunk_b);
+	copy(b_head_h, w.head_h[0]);
+	copy(b_head_o, w.head_o);
+	copy(b_hold_h, w.hold_h);
+	auto const f = view<b_head_f>(theta);
+	auto const i = view<b_head_i>(theta);
+	auto const b = view<b_head_b>(theta);
+	for (int r = 0; r < k_head; ++r) {
+		w.head_f[0][0][r] = b[r];
+		w.head_f[1][0][r] = b[r] + i(r, 0);
+		for (int k = 0; k < k_place_size; ++k) {
+			w.head_f[0][1 + k][r] = f(r, k);
+			w.head_f[1][1 + k][r] = f(r, k) + i(r, 1 + k);
+		}
+	}
+	auto const bilinear = view<b_bilinear>(theta);
+	auto const hold = view<b_hold_z>(theta);
+	for (int z = 0; z < k_z; ++z) {
+		int const s = z - 1, t = s - k_situation;
+		float* const to = s < 0 ? w.bilinear_1 : t < 0 ? w.bilinear_s[s] : w.bilinear_task[t];
+		for (int r = 0; r < k_place_i; ++r)
+			to[r] = bilinear(r, z);
+		(s < 0 ? w.hold_1 : t < 0 ? w.hold_s[s] : w.hold_task[t]) = hold[z];
+	}
+}
+
+kernel::features features_of(context const& c)
+{
+	return {c.x.data(), c.task.data(), c.place.data(), c.tier.data(), c.nr_places};
+}
+
+} // namespace
+
+inference::inference(instruction_set which)
+	: kernels_(&kernels_of(which)), weights_(new kernel::weights{}), prepared_(new kernel::prepared{})
+{
+}
+
+void inference::set_weights(float const* theta)
+{
+	pack(theta, *weights_);
+}
+
+void inference::decide(context const& c, unsigned situation, std::span<float> out) const
+{
+	kernels_->decide(*weights_, features_of(c), situation % TACTUS_NR_SITUATIONS, out.data());
+}
+
+void inference::set_context(context const& c)
+{
+	kernels_->prepare(*weights_, features_of(c), *prepared_);
+}
+
+void inference::logits(std::span<std::uint8_t const> situations, std::span<float> out) const
+{
+	kernels_->rows(*weights_, *prepared_, situations.data(), int(situations.size()), out.data());
+}
+
+} // namespace tactus::learn

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// The policy's forward pass, AVX2 with FMA. See inference_kernels.h.
+#define TACTUS_LANES 8
+#include "inference_kernel.inc"
+
+namespace tactus::learn::kernel {
+
+constinit table const avx2 = {decide, prepare, rows, tanh_all};
+
+} // namespace tactus::learn::kernel
