@@ -128,7 +128,7 @@ TEST_CASE("accumulated gradients make one update of so many segments")
 	queue_sim sim({1, 0.25}, {{3e-6, 1e5, 1}}, 5);
 	row_bank bank;
 	learner.compile(sim.inputs(1), bank);
-	while (learner.stats().decisions_trained < 16 * 40)
+	while (learner.stats().decisions_trained < std::uint64_t(c.segment_length) * 40)
 		sim.step(chooser::rows, &bank, 1, &learner);
 	CHECK(learner.stats().updates == 10);
 }
