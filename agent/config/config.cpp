@@ -120,6 +120,12 @@ void read_learning(section& s, learn::learner_config& l) {
   for (const auto& [key, field] : std::initializer_list<std::pair<const char*, int learn::learner_config::*>>{
            {"segment_length", &learn::learner_config::segment_length},
            {"accumulate", &learn::learner_config::accumulate},
+           {"target", &learn::learner_config::target},
+           {"weight_init", &learn::learner_config::weight_init},
+           {"exploration", &learn::learner_config::exploration},
+           {"learning_rate_shape", &learn::learner_config::learning_rate_shape},
+           {"converged_publishes", &learn::learner_config::converged_publishes},
+           {"transfer_updates", &learn::learner_config::transfer_updates},
            {"clone_steps", &learn::learner_config::clone_steps},
            {"kept_versions", &learn::learner_config::kept_versions},
            {"queue_segments", &learn::learner_config::queue_segments},
@@ -148,8 +154,14 @@ void read_learning(section& s, learn::learner_config& l) {
            {"gradient_clip", &learn::learner_config::gradient_clip},
            {"rms_decay", &learn::learner_config::rms_decay},
            {"rms_epsilon", &learn::learner_config::rms_epsilon},
+           {"kl_target", &learn::learner_config::kl_target},
+           {"converged_kl", &learn::learner_config::converged_kl},
+           {"explore_start", &learn::learner_config::explore_start},
+           {"explore_decay", &learn::learner_config::explore_decay},
+           {"held_out", &learn::learner_config::held_out},
            {"floor", &learn::learner_config::floor},
            {"floor_deadline", &learn::learner_config::floor_deadline},
+           {"still_power", &learn::learner_config::still_power},
            {"clone_smoothing", &learn::learner_config::clone_smoothing}}) {
     s.real(key, l.*field, -1e18, 1e18);
   }
@@ -210,6 +222,7 @@ config parse_config(const std::string& text, const std::string& name) {
   agent.whole("learners", c.learners, 1, 64);
   agent.flag("learning", c.learning);
   agent.whole("checkpoint_period_s", c.checkpoint_period_s, 1, 86400);
+  agent.flag("champion", c.champion);
   if (const toml::node* n = agent.find("mode")) {
     if (!parse_mode(n->value_or(std::string()), c.mode)) agent.fail(*n, "agent.mode must be \"learned\", \"fallback\" or \"random\"");
   }

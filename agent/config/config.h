@@ -35,6 +35,7 @@ struct config {
   policy_mode mode = policy_mode::learned;
   bool learning = true;
   unsigned checkpoint_period_s = 60;
+  bool champion = false;  // go back to the champion's weights when the present ones are clearly worse
 
   // [publish]
   unsigned period_ms = 50;        // between flips; never below 10
@@ -62,7 +63,11 @@ struct config {
   bool trusts(std::uint32_t uid) const;
 
   // [learning]: by the names of learn/config.h
-  learn::learner_config learner;
+  learn::learner_config learner = [] {
+    learn::learner_config l;
+    l.held_out = 0.05;  // what champion.h judges by
+    return l;
+  }();
 };
 
 // what() is one line: file:line: what is wrong and what would be right.

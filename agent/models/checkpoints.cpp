@@ -84,8 +84,31 @@ loaded_checkpoint checkpoints::load(learn::learner_set& learner, class_slots& sl
       }
     }
   }
+  const bool own = out.from == loaded_checkpoint::source::last || out.from == loaded_checkpoint::source::previous;
+  // Of weights that come from elsewhere or go on elsewhere, the start itself is the champion.
+  if (own && learner.stats().frozen_updates == 0) load_champion(learner, out);
   load_classes(slots, out);
   return out;
+}
+
+void checkpoints::load_champion(learn::learner_set& learner, loaded_checkpoint& out) {
+  try {
+    learner.load_champion(champion_path());
+  } catch (const learn::checkpoint_error& e) {
+    if (e.fault() != learn::checkpoint_fault::missing) keep_aside(champion_path(), e.what(), out);
+  }
+}
+
+std::string checkpoints::save_champion(learn::learner_set& learner) {
+  learner.set_champion();
+  try {
+    // From the file, so that both are the same although learners run.
+    learner.save(champion_path());
+    learner.load_champion(champion_path());
+  } catch (const learn::checkpoint_error& e) {
+    return e.what();
+  }
+  return {};
 }
 
 void checkpoints::load_classes(class_slots& slots, loaded_checkpoint& out) {

@@ -4,6 +4,7 @@
 //
 //   model.ckpt        the last one        written every minute and at exit, replaced atomically
 //   model.prev.ckpt   the one before it
+//   champion.ckpt     the weights to go back to (champion.h); written at a promotion
 //   model.ckpt.bad    a damaged one, kept aside for whoever wants to look at it
 //   classes.json      which class has which slot, completions so far
 //
@@ -38,13 +39,19 @@ class checkpoints {
   // Empty on success, else what failed (the agent goes on).
   std::string save(const learn::learner_set& learner, const class_slots& slots, std::uint64_t completions);
 
+  // Makes the learner's present weights the champion, here and on disk. Empty on success, else what
+  // failed: the champion then is in memory only.
+  std::string save_champion(learn::learner_set& learner);
+
   std::string model_path() const { return folder_ + "/model.ckpt"; }
   std::string previous_path() const { return folder_ + "/model.prev.ckpt"; }
+  std::string champion_path() const { return folder_ + "/champion.ckpt"; }
   std::string classes_path() const { return folder_ + "/classes.json"; }
 
  private:
   // True when it was loaded.
   bool try_model(const std::string& path, learn::learner_set& learner, loaded_checkpoint& out);
+  void load_champion(learn::learner_set& learner, loaded_checkpoint& out);
   void load_classes(class_slots& slots, loaded_checkpoint& out);
   static void keep_aside(const std::string& path, const std::string& why, loaded_checkpoint& out);
 

@@ -124,7 +124,8 @@ std::uint64_t publisher::period_ns() const {
   if (!p_.learning.active()) {
     ms = 4 * idle_ms;
   } else {
-    if (!learner_moved_.load()) ms *= 4;
+    if (learner_settled_.load()) ms *= 8;
+    else if (!learner_moved_.load()) ms *= 4;
     if (p_.budget.over()) ms *= 4;
     ms = std::min(ms, idle_ms);
   }
@@ -248,6 +249,7 @@ bool publisher::step(std::uint64_t now) {
   const auto learner = p_.learner.stats();
   learner_moved_ = learner.updates != last_updates_;
   last_updates_ = learner.updates;
+  learner_settled_ = learner.converged;
   request.explained_variance = learner.explained_variance;
   request.decisions_trained = learner.decisions_trained;
   bank_sink sink(maps_->rows(), spare, request.version);
@@ -297,6 +299,7 @@ bool publisher::step(std::uint64_t now) {
     figures_.flips++;
     figures_.rows += sink.count();
     figures_.version = request.version;
+    figures_.period_ms = static_cast<double>(period_ns()) * 1e-6;
     figures_.compile_ms = static_cast<double>(last_flip_ns_ - started) * 1e-6;
   }
   applied();

@@ -5,7 +5,8 @@
 //
 // One object per opened set of maps, one thread. Modes: learned (rows of the actor), random
 // (uniform rows), fallback (the kernel's heuristic; no rows, no routes). Never flips sooner than
-// 10 ms after the flip before; slower while nothing is learned, while idle, and over budget.
+// 10 ms after the flip before; slower while nothing is learned or the policy has settled, while idle,
+// and over budget.
 // Thread-safety: all public calls from any thread, but step() only without start() (tests).
 #pragma once
 
@@ -61,6 +62,7 @@ class publisher {
     std::uint64_t flips = 0, rows = 0;
     std::uint32_t version = 0;
     double compile_ms = 0;   // last one
+    double period_ms = 0;    // to the next flip, while events come
     unsigned active_classes = 0;
   };
   static constexpr std::uint64_t k_least_flip_ns = 10'000'000;
@@ -122,7 +124,7 @@ class publisher {
   std::uint64_t last_updates_ = 0;
   std::uint64_t routed_changes_ = 0;  // of the pool table, when routes were last written
   double turn_cpu_ns_ = 0;  // CPU time of one turn, filtered
-  std::atomic<bool> learner_moved_{false};
+  std::atomic<bool> learner_moved_{false}, learner_settled_{false};
   bool routes_clear_ = false;
 
   std::atomic<std::uint64_t> progress_ns_{0};

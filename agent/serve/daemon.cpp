@@ -4,6 +4,7 @@
 #include "agent/serve/daemon.h"
 
 #include "agent/config/privileges.h"
+#include "agent/models/machine.h"
 #include "agent/serve/clock.h"
 #include "agent/serve/log.h"
 
@@ -30,6 +31,11 @@ bool scheduler_is_partial() {
   return state == "enabled" && all == "0";
 }
 
+learn::learner_config on_this_machine(learn::learner_config c) {
+  c.machine = machine_fingerprint();
+  return c;
+}
+
 }  // namespace
 
 agent_daemon::agent_daemon(const config& c, map_opener open_maps)
@@ -38,7 +44,7 @@ agent_daemon::agent_daemon(const config& c, map_opener open_maps)
       budget_(c.cpu_share()),
       slots_(c.slots_per_uid),
       stats_(clock_),
-      learner_(c.learner),
+      learner_(on_this_machine(c.learner)),
       checkpoints_(c.state, c.model),
       registry_(c.socket, slots_, pools_, limits(),
                 [this](std::uint32_t uid) {
@@ -84,6 +90,9 @@ bool agent_daemon::load_checkpoint() {
     case loaded_checkpoint::source::clone: loaded_from_ = "clone"; break;
   }
   log_info("policy starts from: {}", loaded_from_);
+  if (const auto frozen = learner_.stats().frozen_updates; frozen != 0) {
+    log_info("that was learned on another machine: for {} updates only the critic learns", frozen);
+  }
   return loaded.damaged;
 }
 
@@ -218,6 +227,33 @@ void agent_daemon::watch_memory(std::uint64_t now) {
   if (mib > config_.memory_mib) log.warning(fmt::format("memory {:.0f} MiB is above its budget of {} MiB", mib, config_.memory_mib));
 }
 
+void agent_daemon::judge_challenger() {
+  if (!learning_.active()) return;
+  const learn::held_out_report report = learner_.validate(judged_until_);
+  if (!champion_judge::ready(report)) return;
+  judged_until_ = report.last;
+  const auto learner = learner_.stats();
+  bool go_back;
+  {
+    const std::lock_guard lock(mutex_);
+    go_back = config_.champion || !report.finite;
+  }
+  const std::lock_guard lock(checkpoint_mutex_);
+  switch (judge_.judge(report, learner.explained_variance, learner.decisions_trained)) {
+    case verdict::promote:
+      if (const std::string why = checkpoints_.save_champion(learner_); !why.empty()) log_warning("champion not written: {}", why);
+      else log_info("the weights after {} updates are the champion now", learner.updates);
+      break;
+    case verdict::restore:
+      if (go_back) learner_.restore_champion();
+      log_warning("the present weights are clearly worse than the champion's: {}",
+                  go_back ? "the champion's are back" : "left as they are (agent.champion = false)");
+      break;
+    case verdict::keep:
+    case verdict::wait: break;
+  }
+}
+
 void agent_daemon::tick() {
   budget_.measure();
   const std::uint64_t now = now_ns();
@@ -225,6 +261,7 @@ void agent_daemon::tick() {
     last_second_ns_ = now;
     clock_.calibrate();
     watch_memory(now);
+    judge_challenger();
   }
   if (now - last_look_ns_ >= k_look_ns) {
     last_look_ns_ = now;

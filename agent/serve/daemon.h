@@ -12,6 +12,7 @@
 #include "agent/config/budget.h"
 #include "agent/config/config.h"
 #include "agent/learn/api.h"
+#include "agent/models/champion.h"
 #include "agent/models/checkpoints.h"
 #include "agent/publish/event_reader.h"
 #include "agent/publish/heartbeat.h"
@@ -60,6 +61,7 @@ class agent_daemon {
   void follow_scheduler(std::uint64_t now);
   bool same_topology() const;
   void watch_memory(std::uint64_t now);
+  void judge_challenger();
   nlohmann::json status();
   nlohmann::json class_status(const std::array<slot_class, TACTUS_MAX_SLOTS>& slots);
   nlohmann::json record(const nlohmann::json& request);
@@ -81,7 +83,9 @@ class agent_daemon {
   sense::sampler sampler_;
   recorder recorder_;
   checkpoints checkpoints_;
-  std::mutex checkpoint_mutex_;
+  std::mutex checkpoint_mutex_;  // checkpoints_, judge_
+  champion_judge judge_;
+  std::uint64_t judged_until_ = 0;  // held-out segment
   registry registry_;
   control_server control_;
 

@@ -44,6 +44,7 @@ json learner_json(const learn::learner_stats& s) {
           {"untrusted", s.untrusted},
           {"bad_updates", s.bad_updates},
           {"compiles", s.compiles},
+          {"frozen_updates", s.frozen_updates},
           {"eta", number(s.eta)},
           {"scale", number(s.scale)},
           {"mean_gap_ns", number(s.mean_gap_ns)},
@@ -52,6 +53,10 @@ json learner_json(const learn::learner_stats& s) {
           {"prior_weight", number(s.prior_weight)},
           {"entropy", number(s.entropy)},
           {"kl_rows", number(s.kl_rows)},
+          {"converged", s.converged},
+          {"steady_publishes", s.steady_publishes},
+          {"exploration", number(s.exploration)},
+          {"held_out", s.held_out},
           {"kl_prior", number(s.kl_prior)},
           {"explained_variance", number(s.explained_variance)},
           {"clipped_ratio", number(s.clipped_ratio)},
@@ -61,6 +66,30 @@ json learner_json(const learn::learner_stats& s) {
           {"value_loss", number(s.value_loss)},
           {"advantage_rms", number(s.advantage_rms)},
           {"layers", layers}};
+}
+
+// Costs in units of rewards, less is better: learn/validation.h.
+json estimate_json(const learn::policy_estimate& e) {
+  return {{"snips", number(e.snips)},
+          {"dr", number(e.dr)},
+          {"dr_error", number(e.dr_error)},
+          {"effective_segments", number(e.effective_segments)},
+          {"judged", e.judged}};
+}
+
+json held_out_json(const learn::held_out_report& r, const champion_judge::figures& f) {
+  return {{"segments", r.segments},
+          {"logged", number(r.logged)},
+          {"current", estimate_json(r.current)},
+          {"champion", estimate_json(r.champion)},
+          {"difference", number(r.difference)},
+          {"difference_error", number(r.difference_error)},
+          {"judgements", f.judgements},
+          {"refused", f.refused},
+          {"promotions", f.promotions},
+          {"kept", f.kept},
+          {"restorations", f.restorations},
+          {"last_z", number(f.last_z)}};
 }
 
 }  // namespace
@@ -108,6 +137,11 @@ json agent_daemon::status() {
   const auto slots = slots_.snapshot();
   const auto learner = learner_.stats();
   const auto reg = registry_.figures_now();
+  json held_out;
+  {
+    const std::lock_guard lock(checkpoint_mutex_);
+    held_out = held_out_json(learner_.validate(), judge_.figures_now());
+  }
   const std::lock_guard lock(mutex_);
   json pools = json::array();
   for (const auto& p : pools_.all()) {
@@ -145,6 +179,7 @@ json agent_daemon::status() {
     const auto f = publisher_->figures_now();
     version = f.version;
     rows = {{"version", f.version}, {"flips", f.flips}, {"rows", f.rows}, {"compile_ms", number(f.compile_ms)},
+            {"period_ms", number(f.period_ms)},
             {"active_classes", f.active_classes}, {"bank", __atomic_load_n(&maps_->control()->bank, __ATOMIC_RELAXED) & 1}};
   }
   return {{"ok", true},
@@ -167,6 +202,7 @@ json agent_daemon::status() {
             {"seed", config_.learner.seed},
             {"started_from", loaded_from_}}},
           {"learner", learner_json(learner)},
+          {"held_out", held_out},
           {"rows", rows},
           {"pools", pools},
           {"classes", class_status(slots)},

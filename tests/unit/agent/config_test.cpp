@@ -41,6 +41,7 @@ TEST_CASE("an empty file is the defaults, and every section is read") {
   CHECK(c.learners == 3);
   CHECK(c.mode == policy_mode::random);
   CHECK_FALSE(c.learning);
+  CHECK_FALSE(c.champion);
   CHECK(c.period_ms == 10);
   CHECK(c.explore_share == doctest::Approx(0.1));
   CHECK(c.cpu_share() == doctest::Approx(0.07));
@@ -119,4 +120,23 @@ TEST_CASE("a burst at the start is not an excess, clocks that go back are ignore
   CHECK_FALSE(b.over());
   b.measure(1'000'000'000, 500'000'000);
   CHECK(b.used() == doctest::Approx(0.09));
+}
+
+TEST_CASE("how is explored, validated, settled and carried over can be set") {
+  const config c = parse_config(
+      "[agent]\nchampion = true\n[learning]\nexploration = 1\nexplore_start = 0.2\nexplore_decay = 0.9\nheld_out = 0.1\n"
+      "transfer_updates = 7\nconverged_kl = 0.01\nconverged_publishes = 9\nkl_target = 0.02\nlearning_rate_shape = 1\n"
+      "target = 2\nweight_init = 1\n", "f");
+  CHECK(c.champion);
+  CHECK(c.learner.exploration == tactus::learn::epsilon_greedy);
+  CHECK(c.learner.explore_start == 0.2);
+  CHECK(c.learner.explore_decay == 0.9);
+  CHECK(c.learner.held_out == 0.1);
+  CHECK(c.learner.transfer_updates == 7);
+  CHECK(c.learner.converged_kl == 0.01);
+  CHECK(c.learner.converged_publishes == 9);
+  CHECK(c.learner.kl_target == 0.02);
+  CHECK(c.learner.learning_rate_shape == tactus::learn::cosine);
+  CHECK(c.learner.target == tactus::learn::gae);
+  CHECK(c.learner.weight_init == tactus::learn::he_init);
 }

@@ -234,6 +234,9 @@ TEST_CASE("decisions reach the learners, completions the statistics; both stand 
   json s = f.status();
   CHECK(s["events"]["decisions"] == 600);
   CHECK(s["events"]["gaps"] == 0);
+  CHECK(s["learner"]["held_out"].get<int>() > 0);
+  CHECK(s["held_out"]["segments"] == s["learner"]["held_out"]);
+  CHECK(s["held_out"]["current"]["judged"] == false);  // too few
   for (const auto& cls : s["classes"]) {
     if (cls["slot"] != slot) continue;
     CHECK(cls["completions"] == 600);
@@ -295,6 +298,25 @@ TEST_CASE("a recording has every decision and the row that it names, and takes n
   CHECK(decisions == 200);
   CHECK(without == 0);
   CHECK(known.size() > TACTUS_NR_SITUATIONS);  // more than one version
+}
+
+TEST_CASE("rows are published less often once the policy has settled") {
+  for (const double kl : {10.0, 0.0}) {  // settled as soon as two versions were compared; never
+    fixture f(false);
+    f.c.learner.converged_kl = kl;
+    f.c.learner.converged_publishes = 1;
+    f.run();
+    REQUIRE(eventually([&] { return f.agent->attached(); }));
+    sleepers threads(1);
+    client c(f.c.socket);
+    REQUIRE(c.register_pool(threads.tids()));
+    std::uint64_t area = 1'000'000;
+    CHECK(eventually([&] {
+      for (int i = 0; i < 50; i++) f.decide(c.registered.pool, c.registered.slot_of[1], area += 500'000, i % 4);
+      const json s = f.status();
+      return s["learner"]["converged"] == (kl > 0) && s["rows"]["period_ms"] == f.c.period_ms * (kl > 0 ? 8 : 1);
+    }));
+  }
 }
 
 TEST_CASE("folds of a full ring are counted, by differences") {
