@@ -3,6 +3,8 @@
 // config.h's implementation: one table of keys; toml++ does the grammar.
 #include "agent/config/config.h"
 
+#include "agent/learn/reward.h"
+
 #include <fmt/format.h>
 #include <toml++/toml.h>
 #include <unistd.h>
@@ -115,6 +117,14 @@ void read_trust(section& s, config& c) {
 
 // Ranges here only keep types sane; learner_config::validate knows the real ones.
 void read_learning(section& s, learn::learner_config& l) {
+  // The preset first, so that single weights change it.
+  if (const toml::node* n = s.find("reward")) {
+    try {
+      learn::set_reward_preset(l, n->value_or(std::string()));
+    } catch (const learn::config_error&) {
+      s.fail(*n, "learning.reward must be \"cost\" or \"seed\"");
+    }
+  }
   constexpr std::int64_t k_int = std::numeric_limits<int>::max();
   s.whole("seed", l.seed, 0, std::numeric_limits<std::int64_t>::max());
   for (const auto& [key, field] : std::initializer_list<std::pair<const char*, int learn::learner_config::*>>{
@@ -145,6 +155,13 @@ void read_learning(section& s, learn::learner_config& l) {
            {"prior_start", &learn::learner_config::prior_start},
            {"prior_half_life", &learn::learner_config::prior_half_life},
            {"reward_clip", &learn::learner_config::reward_clip},
+           {"reward_cost", &learn::learner_config::reward_cost},
+           {"reward_efficiency", &learn::learner_config::reward_efficiency},
+           {"reward_utilisation", &learn::learner_config::reward_utilisation},
+           {"reward_cache", &learn::learner_config::reward_cache},
+           {"reward_cross_node", &learn::learner_config::reward_cross_node},
+           {"reward_thermal", &learn::learner_config::reward_thermal},
+           {"reward_deadline", &learn::learner_config::reward_deadline},
            {"centring_step", &learn::learner_config::centring_step},
            {"advantage_step", &learn::learner_config::advantage_step},
            {"max_cost_rate", &learn::learner_config::max_cost_rate},
@@ -206,10 +223,10 @@ config parse_config(const std::string& text, const std::string& name) {
   }
   config c;
   for (const auto& [key, node] : root) {
-    static const std::set<std::string> sections{"agent", "publish", "kernel", "limits", "trust", "learning"};
+    static const std::set<std::string> sections{"agent", "publish", "kernel", "limits", "sense", "trust", "learning"};
     if (sections.count(std::string(key.str())) == 0) {
       throw config_file_error(fmt::format("{}:{}: section [{}] is not known; known are: agent, publish, kernel, limits, "
-                                          "trust, learning", name, node.source().begin.line, key.str()));
+                                          "sense, trust, learning", name, node.source().begin.line, key.str()));
     }
   }
 
@@ -248,6 +265,10 @@ config parse_config(const std::string& text, const std::string& name) {
   limits.whole("workers_total", c.workers_total, 1, 65536);
   limits.whole("slots_per_uid", c.slots_per_uid, 1, TACTUS_MAX_SLOTS - 1);
   limits.finish();
+
+  section sense(root, "sense", name);
+  sense.text("cgroup", c.cgroup, false);
+  sense.finish();
 
   section trust(root, "trust", name);
   read_trust(trust, c);

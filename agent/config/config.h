@@ -57,12 +57,15 @@ struct config {
   unsigned workers_total = 8192;
   unsigned slots_per_uid = 32;  // of 63 class slots
 
+  // [sense]
+  std::string cgroup;  // below /sys/fs/cgroup, whose pressure and memory count; empty: the machine's, or the container's
+
   // [trust]: uids whose tasks train the shared weights; empty list with trust_all = everybody
   bool trust_all = true;
   std::vector<std::uint32_t> trusted_uids;
   bool trusts(std::uint32_t uid) const;
 
-  // [learning]: by the names of learn/config.h
+  // [learning]: by the names of learn/config.h; "reward" names a preset of the reward_ weights
   learn::learner_config learner = [] {
     learn::learner_config l;
     l.held_out = 0.05;  // what champion.h judges by

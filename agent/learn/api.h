@@ -94,11 +94,13 @@ struct policy_inputs {
 
 // One decision as the kernel (or a simulator) reports it. time_ns and area are
 // those of the event; area is the domain's time integral of weighted tasks
-// present, ns x weight, modulo 2^64.
+// present, ns x weight, modulo 2^64. reward is the sum of points (reward.h) of the
+// group's tasks that ended in the domain until then; 0 where none are given.
 struct decision {
 	std::uint64_t sequence = 0;
 	std::uint64_t time_ns = 0;
 	std::uint64_t area = 0;
+	double reward = 0;
 	std::uint64_t legal = 0; // mask of legal places
 	std::uint32_t version = 0;
 	std::uint32_t prob_num = 0; // mu = prob_num / prob_den

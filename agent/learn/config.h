@@ -40,6 +40,16 @@ struct learner_config {
 	double prior_half_life = 1500;
 	double reward_clip = 20;	  // |r| after scaling
 
+	// reward: weights, 0 or more; reward.h has the terms. Cost is the time integral of tasks present;
+	// a term's weight is in points, 10 of them as much as one mean service time of it.
+	double reward_cost = 1;
+	double reward_efficiency = 0;
+	double reward_utilisation = 0;
+	double reward_cache = 0;
+	double reward_cross_node = 0;
+	double reward_thermal = 0;
+	double reward_deadline = 0;
+
 	// centring
 	double centring_step = 1e-3;	  // step of the means eta, scale, gap once warmed up
 	double advantage_step = 1e-2;	  // step of the mean square of A, per update

@@ -3,6 +3,8 @@
 // Assembly of decisions into segments: see segments.h.
 #include "segments.h"
 
+#include "reward.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -187,9 +189,10 @@ void domain_assembler::decided(decision const& d, double service_time_ns, segmen
 	if (!s.steps.empty()) {
 		std::int64_t tau = std::int64_t(d.time_ns - s.time_ns);
 		std::int64_t cost = std::int64_t(d.area - s.area);
+		double points = d.reward - s.reward;
 		if (tau <= 0 && tau > -k_clock_disorder_ns)
-			tau = cost = 0;
-		if (tau < 0 || tau > k_longest_gap_ns || cost < 0 ||
+			tau = cost = 0, points = 0;
+		if (tau < 0 || tau > k_longest_gap_ns || cost < 0 || !std::isfinite(points) ||
 		    double(cost) > config_.max_cost_rate * double(tau)) {
 			++counts_.bad_costs;
 			end_segment(s, sink);
@@ -199,7 +202,8 @@ void domain_assembler::decided(decision const& d, double service_time_ns, segmen
 										 : s.means.mean_gap_ns();
 			double const b = mean_service > 0 ? config_.discount_beta / mean_service : 0;
 			step_k& k = s.steps.back();
-			k.r = float(s.means.reward(double(cost), double(tau), config_.reward_clip));
+			double const worth = points / k_points_per_service * mean_service;
+			k.r = float(s.means.reward(config_.reward_cost * double(cost) - worth, double(tau), config_.reward_clip));
 			k.g = float(std::exp(-b * double(tau)));
 			simultaneous = tau == 0;
 		}
@@ -208,6 +212,7 @@ void domain_assembler::decided(decision const& d, double service_time_ns, segmen
 	if (!simultaneous) { // else the base of the next interval stays the later of the two
 		s.time_ns = d.time_ns;
 		s.area = d.area;
+		s.reward = d.reward;
 	}
 	if (int(s.steps.size()) > config_.segment_length) {
 		step_k const boundary = s.steps.back();

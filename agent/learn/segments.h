@@ -65,6 +65,7 @@ private:
 		std::uint16_t group;
 		centring means;
 		std::uint64_t time_ns = 0, area = 0; // of the last decision
+		double reward = 0;
 		std::vector<step_k> steps;	     // the last one has no r, g yet
 	};
 	struct waiting_event {

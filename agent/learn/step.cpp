@@ -24,8 +24,8 @@ double centring::reward(double cost, double tau_ns, double clip)
 
 double centring::scale() const
 {
-	// The RMS alone would blow up noise where the cost hardly varies.
-	return std::max(std::sqrt(mean_square_), 1e-3 * mean_cost_);
+	// The RMS alone would blow up noise where the cost hardly varies. With rewards it may be negative.
+	return std::max(std::sqrt(mean_square_), 1e-3 * std::abs(mean_cost_));
 }
 
 void vtrace(std::span<double const> r, std::span<double const> g, std::span<double const> rho_bar,

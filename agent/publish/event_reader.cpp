@@ -82,9 +82,12 @@ void event_reader::handle(const void* event, std::size_t bytes) {
   if (head.type == TACTUS_EVENT_COMPLETION) {
     tactus_completion_event c{};
     std::memcpy(&c, event, std::min(bytes, sizeof(c)));
-    if (!p_.pools.brief(c.pool).in_use) {
+    completion_split split;
+    const pool_brief pool = p_.pools.brief(c.pool);
+    if (!pool.in_use) {
       foreign_.fetch_add(1, std::memory_order_relaxed);
-    } else if (p_.stats.on_completion(c, bytes, p_.pools) && p_.learning.active()) {
+    } else if (p_.stats.on_completion(c, bytes, p_.pools, &split) && p_.learning.active()) {
+      p_.rewards.credit(c, split, pool.group);
       std::uint64_t tasks = 0;
       for (unsigned i = 0; i < c.nr_records; i++) tasks += c.records[i].count;
       p_.learning.completions.fetch_add(tasks, std::memory_order_relaxed);
@@ -106,7 +109,9 @@ void event_reader::handle(const void* event, std::size_t bytes) {
       // Neither submitted nor skipped: the learner must take it for a gap.
       bad_area_.fetch_add(1, std::memory_order_relaxed);
     } else {
-      p_.learner.submit(learn::decision_of(d, pool.group, pool.trusted));
+      learn::decision made = learn::decision_of(d, pool.group, pool.trusted);
+      made.reward = p_.rewards.points(head.domain, pool.group);
+      p_.learner.submit(made);
       fed_.fetch_add(1, std::memory_order_relaxed);
     }
   } else {

@@ -12,6 +12,7 @@
 #include "agent/publish/class_stats.h"
 #include "agent/publish/publisher.h"
 #include "agent/publish/recorder.h"
+#include "agent/publish/reward_ledger.h"
 #include "agent/publish/scheduler_maps.h"
 
 #include <array>
@@ -30,6 +31,7 @@ class event_reader {
     learn::learner_set& learner;
     const cpu_budget& budget;
     learning_state& learning;
+    reward_ledger& rewards;
     recorder& recording;
   };
   struct figures {

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 
 namespace tactus::agent {
@@ -182,6 +183,31 @@ void publisher::sample(std::uint64_t now) {
   std::vector<cpu_share> cpus;
   for (const auto& c : p_.sampler.last().cpus) cpus.push_back({static_cast<float>(c.busy), static_cast<float>(c.steal)});
   inputs_.observe(now, places, cpus);
+  const std::lock_guard lock(mutex_);
+  machine_ = {state_, p_.sampler.sources()};
+}
+
+// What the rewards of the tasks to come depend on.
+void publisher::tell_rewards(const std::array<slot_class, TACTUS_MAX_SLOTS>& slots) {
+  reward_surroundings s;
+  for (unsigned i = 0; i < TACTUS_MAX_SLOTS; i++) {
+    s.expected_ns[i] = (*seen_)[i].mean_run_ns();
+    s.urgent[i] = slots[i].priority >= TACTUS_PRIORITY_HIGH;
+  }
+  const auto& places = maps_->places();
+  s.utilisation.fill(learn::task_outcome::unknown);
+  for (std::size_t p = places.size(); p-- > 0;) {
+    s.utilisation[p] = inputs_.place_busy(p);
+    s.node[p] = places[p].node;
+    s.home_node[places[p].domain % TACTUS_MAX_DOMAINS] = places[p].node;
+    s.several_nodes |= places[p].node != places[0].node;
+  }
+  const auto known = [&](unsigned i) { return (state_.present >> i & 1) != 0; };
+  if (known(sense::k_l3_miss_rate)) s.miss_rate = state_.value[sense::k_l3_miss_rate];
+  if (known(sense::k_temperature)) s.heat = state_.value[sense::k_temperature];
+  if (known(sense::k_throttling) && state_.value[sense::k_throttling] > 0) s.heat = 1;
+  if (std::isnan(s.heat) && known(sense::k_throttling)) s.heat = 0;
+  p_.rewards.surroundings(s);
 }
 
 bool publisher::step(std::uint64_t now) {
@@ -209,6 +235,7 @@ bool publisher::step(std::uint64_t now) {
 
   const auto slots = p_.slots.snapshot();
   p_.stats.read([&](const auto& all, const auto&, const auto&) { *seen_ = all; });
+  if (p_.rewards.on()) tell_rewards(slots);
   const unsigned spare = 1 - (__atomic_load_n(&control->bank, __ATOMIC_RELAXED) & 1);
   input_builder::request request;
   unsigned active = 0;
@@ -300,6 +327,7 @@ bool publisher::step(std::uint64_t now) {
     figures_.rows += sink.count();
     figures_.version = request.version;
     figures_.period_ms = static_cast<double>(period_ns()) * 1e-6;
+    figures_.novelty = inputs_.novelty_score();
     figures_.compile_ms = static_cast<double>(last_flip_ns_ - started) * 1e-6;
   }
   applied();
@@ -346,6 +374,11 @@ void publisher::clear_routes() {
 publisher::figures publisher::figures_now() const {
   const std::lock_guard lock(mutex_);
   return figures_;
+}
+
+publisher::machine publisher::machine_now() const {
+  const std::lock_guard lock(mutex_);
+  return machine_;
 }
 
 speed_estimate publisher::speeds(unsigned slot) const {

@@ -17,6 +17,7 @@
 #include "agent/publish/fold_reader.h"
 #include "agent/publish/inputs.h"
 #include "agent/publish/recorder.h"
+#include "agent/publish/reward_ledger.h"
 #include "agent/publish/scheduler_maps.h"
 #include "agent/sense/sense.h"
 #include "agent/serve/class_slots.h"
@@ -56,7 +57,13 @@ class publisher {
     const cpu_budget& budget;
     const tick_clock& clock;
     learning_state& learning;
+    reward_ledger& rewards;
     recorder& recording;
+  };
+  // The machine as it was last sampled.
+  struct machine {
+    learn::machine_state state;
+    std::vector<sense::source_report> sources;
   };
   struct figures {
     std::uint64_t flips = 0, rows = 0;
@@ -64,6 +71,7 @@ class publisher {
     double compile_ms = 0;   // last one
     double period_ms = 0;    // to the next flip, while events come
     unsigned active_classes = 0;
+    double novelty = 0;      // score of the machine state, as of the last version
   };
   static constexpr std::uint64_t k_least_flip_ns = 10'000'000;
   static constexpr std::uint64_t k_active_ns = 2'000'000'000;  // a class without events for longer rests
@@ -87,6 +95,7 @@ class publisher {
   figures figures_now() const;
   // Speed and tier of each place for a class as last published; for status.
   speed_estimate speeds(unsigned slot) const;
+  machine machine_now() const;
   std::array<std::uint8_t, TACTUS_MAX_PLACES> tiers(unsigned slot) const;
 
  private:
@@ -100,6 +109,7 @@ class publisher {
   void loop();
   void apply_settings();
   void sample(std::uint64_t now);
+  void tell_rewards(const std::array<slot_class, TACTUS_MAX_SLOTS>& slots);
   void rest(const std::array<slot_class, TACTUS_MAX_SLOTS>& slots, unsigned bank);
   void write_routes(std::uint64_t now, unsigned bank, const std::array<class_figures, TACTUS_MAX_SLOTS>& figures);
   void clear_routes();
@@ -130,6 +140,7 @@ class publisher {
   std::atomic<std::uint64_t> progress_ns_{0};
   std::atomic<int> applied_mode_{-1};
   figures figures_;
+  machine machine_;
 };
 
 }  // namespace tactus::agent

@@ -24,6 +24,12 @@ constexpr std::uint64_t k_memory_look_ns = 5'000'000'000;
 constexpr std::uint64_t k_rights_patience_ns = 5'000'000'000;
 constexpr int k_learner_nice = 10;
 
+sense::sampler_options sampling_of(const config& c) {
+  sense::sampler_options o;
+  o.cgroup = c.cgroup;
+  return o;
+}
+
 bool scheduler_is_partial() {
   std::string state, all;
   std::ifstream("/sys/kernel/sched_ext/state") >> state;
@@ -44,7 +50,9 @@ agent_daemon::agent_daemon(const config& c, map_opener open_maps)
       budget_(c.cpu_share()),
       slots_(c.slots_per_uid),
       stats_(clock_),
+      rewards_(learn::rewards_of(c.learner)),
       learner_(on_this_machine(c.learner)),
+      sampler_(sampling_of(c)),
       checkpoints_(c.state, c.model),
       registry_(c.socket, slots_, pools_, limits(),
                 [this](std::uint32_t uid) {
@@ -132,9 +140,9 @@ bool agent_daemon::attached() const {
 }
 
 void agent_daemon::attach(std::shared_ptr<scheduler_maps> maps) {
-  auto pub = std::make_shared<publisher>(publisher::parts{slots_, pools_, stats_, learner_, sampler_, budget_, clock_, learning_, recorder_}, maps,
+  auto pub = std::make_shared<publisher>(publisher::parts{slots_, pools_, stats_, learner_, sampler_, budget_, clock_, learning_, rewards_, recorder_}, maps,
                                          settings());
-  auto reader = std::make_shared<event_reader>(event_reader::parts{pools_, stats_, learner_, budget_, learning_, recorder_}, maps);
+  auto reader = std::make_shared<event_reader>(event_reader::parts{pools_, stats_, learner_, budget_, learning_, rewards_, recorder_}, maps);
   {
     const std::lock_guard lock(mutex_);
     maps_ = maps;

@@ -18,6 +18,7 @@
 #include "agent/publish/heartbeat.h"
 #include "agent/publish/publisher.h"
 #include "agent/publish/recorder.h"
+#include "agent/publish/reward_ledger.h"
 #include "agent/publish/scheduler_maps.h"
 #include "agent/sense/sense.h"
 #include "agent/serve/control_server.h"
@@ -79,6 +80,7 @@ class agent_daemon {
   class_slots slots_;
   pool_table pools_;
   class_stats stats_;
+  reward_ledger rewards_;
   learn::learner_set learner_;
   sense::sampler sampler_;
   recorder recorder_;

@@ -92,6 +92,30 @@ json held_out_json(const learn::held_out_report& r, const champion_judge::figure
           {"last_z", number(f.last_z)}};
 }
 
+json features_json(const learn::task_features& t) {
+  json out = json::object();
+  for (unsigned i = 0; i <= TACTUS_FEATURE_PREFERRED_NODE; i++)
+    out[feature_name(i)] = (t.present >> i & 1) != 0 ? json(t.value[i]) : json(nullptr);
+  return out;
+}
+
+// The vector by name, null where the source is absent, and what each source took.
+json machine_json(const publisher::machine& m) {
+  json state = json::object(), sources = json::array();
+  for (unsigned i = 0; i < sense::k_nr_state; i++)
+    state[sense::state_name(i)] = (m.state.present >> i & 1) != 0 ? json(m.state.value[i]) : json(nullptr);
+  for (const auto& s : m.sources) sources.push_back({{"source", s.name}, {"took_us", number(s.took_us)}, {"samples", s.samples}});
+  return {{"state", state}, {"sources", sources}};
+}
+
+json reward_json(const reward_ledger& ledger) {
+  const auto f = ledger.figures_now();
+  json terms = json::object();
+  for (std::size_t t = 0; t < f.sum.size(); t++)
+    terms[learn::reward_term_name(static_cast<int>(t))] = {{"weight", ledger.weights().term[t]}, {"points", number(f.sum[t])}, {"tasks", f.tasks_of[t]}};
+  return {{"cost_weight", ledger.weights().cost}, {"terms", terms}, {"tasks", f.tasks}, {"points", number(f.total)}};
+}
+
 }  // namespace
 
 json agent_daemon::class_status(const std::array<slot_class, TACTUS_MAX_SLOTS>& slots) {
@@ -114,6 +138,9 @@ json agent_daemon::class_status(const std::array<slot_class, TACTUS_MAX_SLOTS>& 
                     {"speed", number(speeds.speed[p])},
                     {"tier", tiers[p]}});
     }
+    const std::vector<tactus_place> none;
+    const auto& all_places = maps_ ? maps_->places() : none;
+    const node_preference node = preferred_node(f, all_places);
     out.push_back({{"slot", s},
                    {"name", slots[s].name},
                    {"uid", slots[s].uid},
@@ -127,6 +154,8 @@ json agent_daemon::class_status(const std::array<slot_class, TACTUS_MAX_SLOTS>& 
                    {"failed", f.failed},
                    {"decisions", f.decisions},
                    {"run_us", number(f.mean_run_ns() / 1000)},
+                   {"features", features_json(task_features_of(slots[s], f, all_places))},
+                   {"preferred_node", {{"node", node.node}, {"confidence", number(node.confidence)}}},
                    {"places", at}});
   }
   return out;
@@ -180,7 +209,7 @@ json agent_daemon::status() {
     version = f.version;
     rows = {{"version", f.version}, {"flips", f.flips}, {"rows", f.rows}, {"compile_ms", number(f.compile_ms)},
             {"period_ms", number(f.period_ms)},
-            {"active_classes", f.active_classes}, {"bank", __atomic_load_n(&maps_->control()->bank, __ATOMIC_RELAXED) & 1}};
+            {"active_classes", f.active_classes}, {"novelty", number(f.novelty)}, {"bank", __atomic_load_n(&maps_->control()->bank, __ATOMIC_RELAXED) & 1}};
   }
   return {{"ok", true},
           {"text", fmt::format("{}, {} pools, learning {}, {} completions learned from", mode_name(learning_.mode), pools.size(),
@@ -203,6 +232,8 @@ json agent_daemon::status() {
             {"started_from", loaded_from_}}},
           {"learner", learner_json(learner)},
           {"held_out", held_out},
+          {"reward", reward_json(rewards_)},
+          {"machine", publisher_ ? machine_json(publisher_->machine_now()) : json(nullptr)},
           {"rows", rows},
           {"pools", pools},
           {"classes", class_status(slots)},

@@ -15,8 +15,8 @@ constexpr double k_hold_limit = static_cast<double>(TACTUS_HOLD_LIMIT_NS) / k_se
 
 }  // namespace
 
-environment::environment(const process& p, int nr_places, std::uint64_t seed, cost_kind cost)
-    : p_(p), nr_places_(nr_places), cost_(cost), random_(seed), rate_(static_cast<std::size_t>(p.nr_states())) {
+environment::environment(const process& p, int nr_places, std::uint64_t seed, const learn::reward_weights& rewards)
+    : p_(p), nr_places_(nr_places), rewards_(rewards), random_(seed), rate_(static_cast<std::size_t>(p.nr_states())) {
   for (int s = 0; s < p.nr_states(); ++s) {
     for (const auto& t : p.transitions(s)) {
       rate_[static_cast<std::size_t>(s)] += t.rate;
@@ -104,10 +104,11 @@ int environment::follow(target t) {
     tactus_sample(row.cdf, static_cast<__u32>(nr_places_), k.legal, k.hold_legal, rnd, &c);
     const auto chosen = std::find_if(choices.begin(), choices.end(), [&](const auto& x) { return x.action == c.action; });
     if (c.den) report(k, situation, k.legal, &c, TACTUS_SOURCE_ROW);
-    // Charged when the job is placed, for a run time of its own: who never finishes would else cost nothing.
-    if (cost_ == cost_kind::seed_reward && c.den && c.action < TACTUS_MAX_PLACES) {
-      const double actual = -std::log1p(-uniform()) / speed_[c.action];
-      seed_cost_ += 2 - std::min(2.0, 1 / std::max(actual, 1e-9));
+    if (rewards_.has_terms() && c.den && c.action < TACTUS_MAX_PLACES) {
+      learn::task_outcome job;
+      job.expected_ns = k_service_ns;
+      job.actual_ns = -std::log1p(-uniform()) / speed_[c.action] * k_service_ns;
+      points_ += learn::reward_of(rewards_, job).total;
     }
     t = c.den && chosen != choices.end() ? chosen->target : choices.front().target;
   }
@@ -119,7 +120,8 @@ void environment::report(const question& k, unsigned situation, std::uint64_t le
   learn::decision d;
   d.sequence = ++sequence_;
   d.time_ns = static_cast<std::uint64_t>(now_ * k_service_ns);
-  d.area = static_cast<std::uint64_t>((cost_ == cost_kind::jobs_present ? job_time_ : seed_cost_) * k_service_ns);
+  d.area = static_cast<std::uint64_t>(job_time_ * k_service_ns);
+  d.reward = points_;
   d.legal = legal;
   d.version = version_;
   d.prob_num = c->num;

@@ -3,11 +3,13 @@
 // Simulates a process of sim/solve under decision rows, as an environment of the learner: actions are
 // drawn by bpf/policy.h from quantised rows restricted to what is legal, and reported with the exact
 // probability, the situation and the cumulative area, as the kernel reports them. A job that was held
-// for 10 ms beside an idle place is started by force.
+// for 10 ms beside an idle place is started by force. With rewards for tasks (the seed's preset is the
+// negative control), a task earns them when it is placed, for a run time of its own.
 // One seed, same seed same run. Thread-safety: one thread at a time per object.
 #pragma once
 
 #include "agent/learn/api.h"
+#include "agent/learn/reward.h"
 #include "bpf/policy.h"
 #include "solve/rules.h"
 
@@ -16,16 +18,9 @@
 
 namespace tactus::sim {
 
-enum class cost_kind {
-  jobs_present,  // the time integral of jobs present
-  // The seed's reward, negative control: per job expected / actual run time, clipped to [0, 2], with
-  // nothing for the time it waited. Its optimum is "always the fastest server".
-  seed_reward,
-};
-
 class environment {
  public:
-  environment(const process& p, int nr_places, std::uint64_t seed, cost_kind cost = cost_kind::jobs_present);
+  environment(const process& p, int nr_places, std::uint64_t seed, const learn::reward_weights& rewards = {});
 
   // Rows that are drawn from until the next call; learner may be null.
   void use(const row_table& rows, std::uint32_t version, learn::learner_set* learner);
@@ -50,12 +45,12 @@ class environment {
 
   const process& p_;
   const int nr_places_;
-  const cost_kind cost_;
+  const learn::reward_weights rewards_;
   std::mt19937_64 random_;
   std::vector<double> rate_;  // total, of each state
   bool holds_ = false;        // some state has a job to release
   int state_ = 0;
-  double now_ = 0, job_time_ = 0, seed_cost_ = 0;
+  double now_ = 0, job_time_ = 0, points_ = 0;
   std::array<std::deque<double>, 2> since_;           // of the waiting jobs
   std::array<double, TACTUS_MAX_PLACES> speed_{};  // largest rate at which a place ends jobs
   std::uint64_t decisions_ = 0, forced_ = 0, sequence_ = 0;

@@ -46,7 +46,7 @@ trained train(const oracle_system& system, const training& how, const std::funct
   if (!how.from.empty()) learner.load(how.from);
   learner.set_service_time_ns(k_service_ns);
   learner.start(0);
-  environment env(system.asked_once, system.nr_places, how.seed * 7919 + 17, how.cost);
+  environment env(system.asked_once, system.nr_places, how.seed * 7919 + 17, learn::rewards_of(config));
   auto rows = system.table();
   table_sink sink(*rows);
   std::uint32_t version = 0;

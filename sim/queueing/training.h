@@ -17,7 +17,6 @@ struct training {
   std::uint64_t seed = 1;           // of environment and learner
   std::uint64_t publish_every = 128;  // decisions between two versions of the rows
   std::string from;                 // checkpoint; empty: the learner's own start
-  cost_kind cost = cost_kind::jobs_present;
   std::vector<std::uint64_t> measure_at;  // besides the end
 };
 

@@ -52,7 +52,7 @@ struct options {
   // learn
   std::uint64_t decisions = 1'000'000, publish_every = 128;
   int seeds = 10, first_seed = 1;
-  std::string reward = "jobs";
+  std::string reward;
   std::vector<std::uint64_t> at;
   std::vector<std::string> set;
 };
@@ -233,11 +233,11 @@ void learn_command(const options& o) {
   const oracle_system system(o.spec);
   progress_line line;
   training how;
+  if (!o.reward.empty()) learn::set_reward_preset(how.learner, o.reward);
   load_start(o, how.learner, how.from);
   how.decisions = o.decisions;
   how.publish_every = o.publish_every;
   how.measure_at = o.at;
-  how.cost = o.reward == "seed" ? cost_kind::seed_reward : cost_kind::jobs_present;
   json j = describe(o.spec);
   j["optimum"] = system.optimum();
   std::map<std::uint64_t, std::pair<std::vector<double>, std::vector<double>>> points;
@@ -328,8 +328,8 @@ void add_oracle_commands(CLI::App& app) {
   l->add_option("--first-seed", o->first_seed, "seed of the first run")->capture_default_str();
   l->add_option("--publish-every", o->publish_every, "decisions between two versions of the rows")->check(CLI::Range(1, 100'000'000))->capture_default_str();
   l->add_option("--at", o->at, "measure also after so many decisions")->delimiter(',');
-  l->add_option("--reward", o->reward, "jobs: time integral of jobs present; seed: the seed's per-task efficiency (negative control)")
-      ->check(CLI::IsMember({"jobs", "seed"}))->capture_default_str();
+  l->add_option("--reward", o->reward, "cost: time integral of jobs present (default); seed: the seed's terms per task (negative control);\nmixtures by --set reward_...=WEIGHT")
+      ->check(CLI::IsMember({"cost", "seed"}));
   add_start(*l, *o);
   l->footer("examples:\n  tactus-sim learn --load 0.5 --speeds 1,0.25 --decisions 200000 --seeds 5\n"
             "  tactus-sim learn --load 0.5 --speeds 1,0.1 --at 1000,10000,100000 --json\n"

@@ -53,6 +53,18 @@ TEST_CASE("an empty file is the defaults, and every section is read") {
   CHECK(c.learner.floor == doctest::Approx(0.02));
 }
 
+TEST_CASE("rewards: cost by default, the seed's by its preset, single weights over either; the cgroup to watch") {
+  CHECK(parse_config("", "t").learner.reward_cost == 1);
+  CHECK(parse_config("", "t").learner.reward_efficiency == 0);
+  const config c = parse_config("[sense]\ncgroup = \"system.slice/game\"\n[learning]\nreward_cache = 4\nreward = \"seed\"\n", "t");
+  CHECK(c.cgroup == "system.slice/game");
+  CHECK(c.learner.reward_cost == 0);
+  CHECK(c.learner.reward_efficiency == 10);
+  CHECK(c.learner.reward_cache == 4);
+  CHECK(has(error_of("[learning]\n\nreward = \"profit\"\n"), "t.toml:3: learning.reward must be \"cost\" or \"seed\""));
+  CHECK(has(error_of("[learning]\nreward_cost = -1\n"), "reward_cost"));
+}
+
 TEST_CASE("errors name file, line and what would be right") {
   CHECK(has(error_of("[agent]\n\nlearners = 0\n"), "t.toml:3: agent.learners must be a whole number from 1 to 64"));
   CHECK(has(error_of("[agent]\nlearners = \"two\"\n"), "t.toml:2:"));

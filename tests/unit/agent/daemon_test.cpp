@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include <atomic>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -317,6 +318,51 @@ TEST_CASE("rows are published less often once the policy has settled") {
       return s["learner"]["converged"] == (kl > 0) && s["rows"]["period_ms"] == f.c.period_ms * (kl > 0 ? 8 : 1);
     }));
   }
+}
+
+TEST_CASE("the seed's reward as a preset: tasks earn points by term, and the cost weighs nothing") {
+  fixture f(false);
+  learn::set_reward_preset(f.c.learner, "seed");
+  f.run();
+  REQUIRE(eventually([&] { return f.agent->attached(); }));
+  sleepers threads(1);
+  client c(f.c.socket);
+  REQUIRE(c.register_pool(threads.tids()));
+  const unsigned pool = c.registered.pool, slot = c.registered.slot_of[1];
+  tactus_row row;
+  REQUIRE(eventually([&] { return f.row(slot, 5, row); }));
+  std::uint64_t area = 1'000'000;
+  unsigned fed = 0;
+  const auto efficient = [&] { return f.status()["reward"]["terms"]["efficiency"]["tasks"].get<int>(); };
+  // The first tasks of a class have no expectation to be measured against.
+  REQUIRE(eventually([&] {
+    for (int i = 0; i < 50; i++, fed++) {
+      f.decide(pool, slot, area += 500'000, fed % 4);
+      f.complete(pool, fed % 4, 1'000'000);
+    }
+    return efficient() >= 300;
+  }));
+  REQUIRE(eventually([&] { return f.status()["reward"]["tasks"] == fed; }));
+  const json s = f.status()["reward"];
+  CHECK(s["cost_weight"] == 0);
+  CHECK(s["terms"]["efficiency"]["weight"] == 10);
+  CHECK(s["terms"]["efficiency"]["points"].get<double>() > 0);
+  CHECK(s["terms"]["cross_node"]["tasks"] == 0);  // one node
+  double sum = 0;
+  for (const auto& [name, term] : s["terms"].items()) sum += term["points"].get<double>();
+  CHECK(sum == doctest::Approx(s["points"].get<double>()));
+  // Earning is what the learners see: the mean cost rate of the stream is negative.
+  CHECK(eventually([&] { return f.status()["learner"]["eta"].get<double>() < 0; }));
+  for (const auto& cls : f.status()["classes"]) {
+    if (cls["slot"] != slot) continue;
+    CHECK(cls["features"]["run_time"].get<double>() == doctest::Approx(std::log2(1e6 / 100) / 24));
+    CHECK(cls["features"]["vectorization"].is_null());
+    CHECK(cls["preferred_node"]["confidence"] == 0);  // one node
+  }
+  const json machine = f.status()["machine"];
+  CHECK(machine["state"].size() == 32);
+  CHECK(machine["sources"].size() == 10);
+  CHECK(machine["state"]["memory_used"].is_number());
 }
 
 TEST_CASE("folds of a full ring are counted, by differences") {

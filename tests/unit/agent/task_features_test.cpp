@@ -8,7 +8,6 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
-#include <initializer_list>
 #include <new>
 #include <random>
 #include <vector>
@@ -112,7 +111,7 @@ TEST_CASE("declared features go in as they are, measured ones in place of what w
   CHECK(t.value[TACTUS_FEATURE_VECTORIZATION] == 1);
   CHECK(t.value[TACTUS_FEATURE_RUN_TIME] == doctest::Approx(0.2));
   CHECK(t.value[TACTUS_FEATURE_PRIORITY] == doctest::Approx(2.0 / 3));
-  for (unsigned absent : std::initializer_list<unsigned>{TACTUS_FEATURE_COMPUTE_INTENSITY, TACTUS_FEATURE_DEADLINE_PRESSURE, TACTUS_FEATURE_PREFERRED_NODE, 13})
+  for (const unsigned absent : std::initializer_list<unsigned>{TACTUS_FEATURE_COMPUTE_INTENSITY, TACTUS_FEATURE_DEADLINE_PRESSURE, TACTUS_FEATURE_PREFERRED_NODE, 13u})
     CHECK_FALSE(has(t, absent));
   c.declared = 0;
   t = task_features_of(c, f, places);

@@ -85,6 +85,8 @@ TEST_CASE("every hyper-parameter changes what is learned")
 		{"entropy_decisions", [](auto& c) { c.entropy_decisions = 1000; }},
 		{"prior_start", [](auto& c) { c.prior_start = 0.5; }},
 		{"prior_half_life", [](auto& c) { c.prior_half_life = 500; }},
+		{"reward_cost", [](auto& c) { c.reward_cost = 0; }},
+		// the weights of the other terms: reward_test.cpp
 		{"reward_clip", [](auto& c) { c.reward_clip = 1; }},
 		{"centring_step", [](auto& c) { c.centring_step = 1e-2; }},
 		{"advantage_step", [](auto& c) { c.advantage_step = 0.1; }},
