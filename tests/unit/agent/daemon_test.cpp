@@ -213,7 +213,9 @@ TEST_CASE("modes: random gives uniform rows, fallback none and no routes, learne
 }
 
 TEST_CASE("decisions reach the learners, completions the statistics; both stand still when learning is off") {
-  fixture f;
+  fixture f(false);
+  f.c.learner.segment_length = 16;  // so that one of the segments is held out
+  f.run();
   REQUIRE(eventually([&] { return f.agent->attached(); }));
   sleepers threads(1);
   client c(f.c.socket);
