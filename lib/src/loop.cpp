@@ -14,6 +14,7 @@
 // after the caller's first part) gets all workers besides: where other threads are
 // busy, the one helper of a pool of two is often woken on the caller's CPU.
 #include "pool_core.h"
+#include "spread.h"
 #include "thread_state.h"
 
 #include <tactus/task_group.hpp>
@@ -175,6 +176,7 @@ void run_loop(pool_core& core, const class_entry& e, std::size_t count, const lo
     void operator()() { s->work(); }
   };
   const auto add_helpers = [&](std::size_t n) {
+    const taking_part guard;
     try {
       for (; n > 0; --n) enqueue(core, make_task(helper(state), task_kind::detached), e);
     } catch (...) {

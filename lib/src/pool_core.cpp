@@ -6,6 +6,7 @@
 #include "cpu_map.h"
 #include "memory_watch.h"
 #include "registration.h"
+#include "spread.h"
 #include "route.h"
 #include "thread_state.h"
 
@@ -413,16 +414,14 @@ worker* pool_core::claim_idle(bool spare, unsigned local_class) noexcept {
                                : select_idle({found.data(), n}, local_class);
     worker& w = workers[s.worker];
     if (!unset_idle(w)) continue;  // another thread was faster
-    w.last_cpu.store(sched_getcpu(), std::memory_order_relaxed);
+    w.last_cpu.store(goes_on_running() ? sched_getcpu() : -1, std::memory_order_relaxed);
     nr_selections_[static_cast<std::size_t>(s.reason)].fetch_add(1, std::memory_order_relaxed);
     return &w;
   }
 }
 
-// Where a worker that runs is now is not known: where it last fell asleep is taken for it. The
-// submitter's CPU counts as in use: the kernel wakes a thread where it ran before if that CPU is idle, and
-// does not look for an idle one while the machine has been busy lately; a worker woken on the caller's CPU
-// would wait until the caller sleeps or the next balancing.
+// Where a worker that runs is now is not known: where it last fell asleep is taken for it. The CPU of a
+// submitter that goes on running counts as in use (spread.h).
 selection pool_core::select_idle(std::span<candidate> candidates, unsigned local_class) const noexcept {
   constexpr unsigned k_most_looked_at = 64;
   const int here = sched_getcpu();
@@ -431,7 +430,7 @@ selection pool_core::select_idle(std::span<candidate> candidates, unsigned local
   for (candidate& c : candidates) {
     const int cpu = workers[c.worker].last_cpu.load(std::memory_order_relaxed);
     c.distance = cpus.distance(here, cpu);
-    c.queued = cpu == here;  // the submitter is on it
+    c.queued = cpu == here && goes_on_running();
     if (table) c.suit = suit_of(*table, local_class, cpu);
     for (unsigned i = 0; i < std::min(nr_threads(), k_most_looked_at); ++i)
       if (!(idle_[0].load(std::memory_order_relaxed) >> i & 1) && !workers[i].rests.load(std::memory_order_relaxed) &&

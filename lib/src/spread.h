@@ -6,7 +6,8 @@
 // for an idle CPU only while the machine is not busy, and balances at a tick at the
 // earliest. So when every worker last ran on the CPU of a caller that goes on running,
 // the caller's next few ms are as good as serial. Claiming a worker of another CPU first
-// (pool_core::claim_idle()) helps where there is one; this provides for it: the last
+// (pool_core::claim_idle()) helps where there is one; but it is for callers that go on
+// running only: where the caller sleeps next, a worker on its CPU starts soonest. This provides for it: the last
 // worker to fall asleep, if it was woken from its own CPU and all others sleep there too,
 // moves to another one first. It pins nothing: the affinity mask is the same afterwards.
 // Left alone where an agent publishes rows, since then the scheduler decides about CPUs.
@@ -18,6 +19,16 @@
 #include <sched.h>
 
 namespace tactus::detail {
+
+// Set while the calling thread submits what it will take part in.
+inline thread_local bool t_takes_part = false;
+struct taking_part {
+  taking_part() noexcept { t_takes_part = true; }
+  ~taking_part() { t_takes_part = false; }
+  taking_part(const taking_part&) = delete;
+  taking_part& operator=(const taking_part&) = delete;
+};
+inline bool goes_on_running() noexcept { return t_takes_part || t_state.self; }
 
 // Does every other worker sleep, and is `cpu`, the caller's, where they last ran and where w was woken
 // from? By w, before it sleeps.

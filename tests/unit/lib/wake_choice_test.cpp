@@ -2,6 +2,7 @@
 // Which sleeping worker is woken, and how many threads a loop gets.
 #include "pool_core.h"
 #include "pools.h"
+#include "spread.h"
 
 #include <doctest/doctest.h>
 
@@ -59,8 +60,9 @@ unsigned threads_of_loop(pool& p, int n, std::chrono::microseconds each) {
 
 }  // namespace
 
-TEST_CASE("the worker that is woken last ran on another CPU than the caller's, where there is one") {
+TEST_CASE("who takes part wakes a worker that last ran on another CPU, where there is one") {
   const stay_here here;
+  const detail::taking_part guard;
   for (unsigned other = 0; other < 4; ++other) {
     pool p(quiet(4));
     until_all_sleep(p);
@@ -69,8 +71,17 @@ TEST_CASE("the worker that is woken last ran on another CPU than the caller's, w
   }
 }
 
+TEST_CASE("a caller that may sleep next wakes the first worker, wherever it ran") {
+  const stay_here here;
+  pool p(quiet(3));
+  until_all_sleep(p);
+  for (unsigned i = 0; i < 3; ++i) p.core().workers[i].last_cpu = i == 0 ? here.cpu : here.cpu + 1;
+  CHECK(who_runs(p) == 0);
+}
+
 TEST_CASE("a worker that last ran on the caller's CPU is woken all the same where there is no other") {
   const stay_here here;
+  const detail::taking_part guard;
   pool p(quiet(1));
   until_all_sleep(p);
   CHECK(p.core().workers[0].last_cpu >= 0);
