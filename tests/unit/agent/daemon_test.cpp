@@ -355,7 +355,8 @@ TEST_CASE("the seed's reward as a preset: tasks earn points by term, and the cos
   CHECK(sum == doctest::Approx(s["points"].get<double>()));
   // Earning is what the learners see: the mean cost rate of the stream is negative.
   CHECK(eventually([&] { return f.status()["learner"]["eta"].get<double>() < 0; }));
-  for (const auto& cls : f.status()["classes"]) {
+  const json classes = f.status()["classes"];
+  for (const auto& cls : classes) {
     if (cls["slot"] != slot) continue;
     CHECK(cls["features"]["run_time"].get<double>() == doctest::Approx(std::log2(1e6 / 100) / 24));
     CHECK(cls["features"]["vectorization"].is_null());
