@@ -2,9 +2,8 @@
 //
 // The machine's CPUs as the pool needs them: which share a core, a last-level cache, a
 // NUMA node, and how fast their cores are. Read from sysfs, which is what hwloc reads
-// too: a library that others link should not bring hwloc with it. The unit test
-// compares the two where hwloc is installed; places and domains of the scheduler are
-// the agent's, by hwloc (agent/sense/topology.h).
+// too: a library that others link should not bring hwloc with it. Places and domains
+// of the scheduler are the agent's, by hwloc (agent/sense/topology.h).
 #ifndef TACTUS_SRC_CPU_MAP_H
 #define TACTUS_SRC_CPU_MAP_H
 
