@@ -38,7 +38,7 @@ enum tactus_queued {
 	TACTUS_QUEUED_BOUND = 254, /* queue of one CPU */
 	/* < 64: place; TACTUS_HOLD: held */
 };
-#define TACTUS_PENDING_NONE 255
+#define TACTUS_PENDING_NONE 253 /* not asked since it last queued; unlike TACTUS_NO_PLACE */
 
 /* What the scheduler remembers of a worker. Only the CPU that handles the task writes it. */
 struct tactus_task {

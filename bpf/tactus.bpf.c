@@ -30,11 +30,37 @@ char _license[] SEC("license") = "GPL";
 
 /* ---- waking up ------------------------------------------------------------ */
 
+/* A worker starts a new stint: what does it say it will run? */
+static __always_inline void begin_stint(struct tactus_self *self, u64 now)
+{
+	self->t->stint++;
+	read_tag(self->w, self->t, self->conf);
+	account_present(self->w, self->t, self->conf, now);
+}
+
+/* Moment (a): decided, and carried out as far as a CPU was idle, or to be carried out by ops.enqueue. */
+static __always_inline void wake_worker(struct task_struct *p, struct tactus_self *self,
+					struct tactus_placement *place)
+{
+	struct tactus_task *t = self->t;
+
+	t->last_cpu = place->prev_cpu;
+	begin_stint(self, place->now);
+	decide_wake(p, t, place);
+	t->pending = TACTUS_PENDING_NONE;
+	if (place->cpu < 0) {
+		t->pending = place->action;
+		return;
+	}
+	count(wake_idle);
+	waiting_ends(t);
+	t->waiting_since_ns = place->now;
+}
+
 s32 BPF_STRUCT_OPS(tactus_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
 {
 	struct tactus_placement place = { .prev_cpu = prev_cpu };
 	struct tactus_self self;
-	struct tactus_task *t;
 	bool insert = false;
 	u64 flags = 0;
 	s32 cpu;
@@ -46,22 +72,12 @@ s32 BPF_STRUCT_OPS(tactus_select_cpu, struct task_struct *p, s32 prev_cpu, u64 w
 			kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), TACTUS_SLICE_DEFAULT_NS, flags);
 		return cpu;
 	}
-	t = self.t;
 	place.now = bpf_ktime_get_ns();
-	t->last_cpu = prev_cpu;
-	t->stint++;
-	read_tag(self.w, t, self.conf);
-	account_present(self.w, t, self.conf, place.now);
-	decide_wake(p, t, &place);
-	t->pending = TACTUS_PENDING_NONE;
+	wake_worker(p, &self, &place);
 	if (place.cpu >= 0) {
-		count(wake_idle);
-		waiting_ends(t);
-		t->waiting_since_ns = place.now;
-		kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), t->slice_ns, 0);
+		kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL), self.t->slice_ns, 0);
 		return place.cpu;
 	}
-	t->pending = place.action;
 	if (place.action < TACTUS_MAX_PLACES) {
 		struct tactus_place *pl = place_at(place.action);
 
@@ -93,6 +109,7 @@ void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
 	struct tactus_cpu_state *cs;
 	struct tactus_domain *dom;
 	struct tactus_place *place;
+	bool wake = enq_flags & K(scx_enq_flags, SCX_ENQ_WAKEUP), bound = is_bound(p);
 	s32 cpu;
 	u32 action, domain;
 	u64 now, key;
@@ -112,18 +129,24 @@ void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
 	}
 	now = bpf_ktime_get_ns();
 	domain = cs->domain;
+	t->vtime = wake ? tactus_vtime_floor(t->vtime, dom->vtime_now)
+			: tactus_vtime_keep(t->vtime, dom->vtime_now);
+	if (wake && !bound && t->pending == TACTUS_PENDING_NONE) {
+		/* It had not left its CPU, so the wake-up was queued here without ops.select_cpu. */
+		struct tactus_placement placed = { .prev_cpu = cpu, .now = now };
+
+		wake_worker(p, &self, &placed);
+		if (placed.cpu >= 0) {
+			kernel_insert(p, K(scx_dsq_id_flags, SCX_DSQ_LOCAL_ON) | placed.cpu, t->slice_ns, enq_flags);
+			return;
+		}
+	}
 	action = t->pending;
 	t->pending = TACTUS_PENDING_NONE;
-	t->vtime = (enq_flags & K(scx_enq_flags, SCX_ENQ_WAKEUP))
-			   ? tactus_vtime_floor(t->vtime, dom->vtime_now)
-			   : tactus_vtime_keep(t->vtime, dom->vtime_now);
-	if (is_bound(p)) {
+	if (bound) {
 		/* one CPU: nothing to decide */
-		if (enq_flags & K(scx_enq_flags, SCX_ENQ_WAKEUP)) {
-			t->stint++;
-			read_tag(self.w, t, self.conf);
-			account_present(self.w, t, self.conf, now);
-		}
+		if (wake)
+			begin_stint(&self, now);
 		key = tactus_key(t->vtime, dom->vtime_now, t->priority, t->deadline, now);
 		if (scx_bpf_test_and_clear_cpu_idle(cpu)) {
 			t->waiting_since_ns = now;
@@ -158,7 +181,7 @@ void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
 	cpu = place->nr_cpus == 1 ? place->first_cpu : cpu;
 	if (may_run_on(p, cpu) && scx_bpf_test_and_clear_cpu_idle(cpu))
 		scx_bpf_kick_cpu(cpu, K(scx_kick_flags, SCX_KICK_IDLE));
-	else if (enq_flags & K(scx_enq_flags, SCX_ENQ_WAKEUP))
+	else if (wake)
 		maybe_preempt(cpu, key, t->priority, now);
 }
 
