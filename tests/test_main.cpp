@@ -2,13 +2,15 @@
 // main() of every doctest program, compiled once; see tactus_add_test in cmake/tactus_test.cmake.
 // A program without a single test case fails: an empty test must not count as passed.
 #define DOCTEST_CONFIG_IMPLEMENT
+#include "tests/hang_report.h"
+
 #include <doctest/doctest.h>
 
 #include <cstdio>
 
 namespace {
 
-// Learns from doctest how many cases ran.
+// Learns from doctest how many cases ran, and which one runs.
 struct case_counter : doctest::IReporter {
   static inline unsigned cases_run = 0;
   static inline bool queried = false;
@@ -17,7 +19,7 @@ struct case_counter : doctest::IReporter {
   void report_query(const doctest::QueryData&) override { queried = true; }
   void test_run_start() override {}
   void test_run_end(const doctest::TestRunStats& stats) override { cases_run = stats.numTestCasesPassingFilters; }
-  void test_case_start(const doctest::TestCaseData&) override {}
+  void test_case_start(const doctest::TestCaseData& data) override { tactus::test::now_running(data.m_name); }
   void test_case_reenter(const doctest::TestCaseData&) override {}
   void test_case_end(const doctest::CurrentTestCaseStats&) override {}
   void test_case_exception(const doctest::TestCaseException&) override {}
@@ -33,6 +35,7 @@ REGISTER_LISTENER("case_counter", 0, case_counter);
 }  // namespace
 
 int main(int argc, char** argv) {
+  tactus::test::report_hang_in_time();
   doctest::Context context(argc, argv);
   int result = context.run();
   if (!case_counter::queried && !context.shouldExit() && case_counter::cases_run == 0) {

@@ -85,7 +85,8 @@ function(tactus_set_test_properties name serial timeout)
   if(NOT serial)
     set(serial FALSE)
   endif()
+  math(EXPR report_after "${timeout} * 9 / 10") # hang_report.h
   set_tests_properties(${name} PROPERTIES
     LABELS "${ARGN}" TIMEOUT ${timeout} RUN_SERIAL ${serial} SKIP_RETURN_CODE 77
-    ENVIRONMENT "${tactus_test_environment};TACTUS_SOURCE_DIR=${PROJECT_SOURCE_DIR};TACTUS_BUILD_DIR=${CMAKE_BINARY_DIR}")
+    ENVIRONMENT "${tactus_test_environment};TACTUS_TEST_SECONDS=${report_after};TACTUS_SOURCE_DIR=${PROJECT_SOURCE_DIR};TACTUS_BUILD_DIR=${CMAKE_BINARY_DIR}")
 endfunction()
