@@ -37,8 +37,9 @@ void favour_best(std::span<float const> z, std::span<std::uint8_t const> near, d
 
 double exploration::share(std::uint64_t updates, bool deadline) const
 {
-	double const decayed = config_.explore_start * std::pow(config_.explore_decay, double(updates));
-	double const e = std::max(config_.floor, decayed);
+	double e = config_.floor;
+	if (config_.explore_start > e) // else no power is needed to know
+		e = std::max(e, config_.explore_start * std::pow(config_.explore_decay, double(updates)));
 	return deadline ? std::min(e, config_.floor_deadline) : e;
 }
 

@@ -195,9 +195,11 @@ process immediate_model(const std::vector<double>& speeds, double load, int cut)
       k.waiting = static_cast<std::uint16_t>(std::max(0, a - 1) + std::max(0, b - 1));
       k.hold_legal = false;
       p.add_node(k);
-      // At the cut the job is lost wherever it was sent.
-      p.add_choice(0, state(std::min(a + 1, n0), b));
-      p.add_choice(1, state(a, std::min(b + 1, n1)));
+      // A queue at its cut takes nobody: the job goes to the other one, and is lost only where both are full.
+      // Lost at once it would cost nothing, and sending everything to a full queue would be a way out.
+      const int longer0 = state(std::min(a + 1, n0), b), longer1 = state(a, std::min(b + 1, n1));
+      p.add_choice(0, a < n0 ? longer0 : longer1);
+      p.add_choice(1, b < n1 ? longer1 : longer0);
     }
   for (int a = 0; a <= n0; ++a)
     for (int b = 0; b <= n1; ++b) {
