@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Registration against an agent that is absent, late, refusing, broken or gone.
 #include "fake_agent.h"
+#include "pool_core.h"
 
 #include <tactus/tactus.hpp>
 
@@ -147,6 +148,31 @@ TEST_CASE("a class added later is announced") {
   agent.send_registered(TACTUS_MSG_CLASS_MAP, 1);
   run_tasks(p, later, 10);
   CHECK(p.registered());
+}
+
+TEST_CASE("a class that comes back with other attributes is described anew") {
+  fake_agent agent;
+  agent.listen();
+  pool p(towards(agent));
+  p.core().classes.limits = {.retry_ms = 0, .unused_ms = 0};
+  run_tasks(p, task_class("changing", {.priority = 0, .weight = 2}), 1);
+  agent.register_pool(1);
+  REQUIRE(eventually([&] { return p.registered(); }));
+  const auto described = [&](unsigned priority) -> const tactus_class_desc* {
+    for (const tactus_class_desc& c : agent.classes)
+      if (std::string(c.name) == "changing" && c.priority == priority) return &c;
+    return nullptr;
+  };
+  while (!described(0)) agent.read_one();
+  CHECK(described(0)->weight == 2);
+  // The last of these finds no number free and takes that of the class used first.
+  for (int i = 0; i < TACTUS_MAX_LOCAL_CLASSES - 1; ++i) run_tasks(p, task_class("other " + std::to_string(i)), 1);
+  REQUIRE(p.stats().evictions == 1);
+  run_tasks(p, task_class("changing", {.priority = 2, .weight = 7, .deadline = 3ms}), 1);
+  while (!described(2)) agent.read_one();
+  CHECK(described(2)->weight == 7);
+  CHECK(described(2)->deadline_us == 3000);
+  CHECK(described(2)->fingerprint[0] == described(0)->fingerprint[0]);
 }
 
 TEST_CASE("an agent that comes later is found") {
