@@ -433,7 +433,6 @@ task* worker::sleep_idle(const wait_condition* condition, unsigned lowest) {
       // the CPU while it held a queue. Give it ours.
       if (stay) {
         nr_false_alarms = 0;
-        nr_false_alarms = 0;
         return nullptr;
       }
       if (++nr_false_alarms > 2) sched_yield();

@@ -114,7 +114,7 @@ TEST_CASE("ring sizes: powers of two from a page to 1 GiB") {
 TEST_CASE("timers and scratch maps are never kept over a load, registrations and rings are") {
   for (const char* kept : {"tactus_control", "tactus_rows", "tactus_workers", "tactus_rings", "tactus_domains"})
     CHECK(is_kept(kept));
-  for (const char* anew : {"tactus_timers", "tactus_scratch", "tactus_cpu_state", "tactus_ops", "tactus.bss", ""})
+  for (const char* anew : {"tactus_timers", "tactus_scratch", "tactus_place_masks", "tactus_ops", "tactus.bss", ""})
     CHECK_FALSE(is_kept(anew));
 }
 
