@@ -157,8 +157,9 @@ void worker::help(const wait_condition& condition) {
         t = sleep_idle(&condition, lowest);
         condition.announce(condition.object, nullptr);
         if (t && condition.done(condition.object)) {  // for others: we go on with our own task
+          const unsigned priority = tactus_tag_priority(t->tag);  // once kept it may be stolen, run and gone
           keep(t);
-          core->light_barrier(*this, tactus_tag_priority(t->tag));
+          core->light_barrier(*this, priority);
           if (core->may_wake()) core->wake_for_visible_work();
           break;
         }
