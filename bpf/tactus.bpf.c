@@ -109,7 +109,9 @@ void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
 	struct tactus_cpu_state *cs;
 	struct tactus_domain *dom;
 	struct tactus_place *place;
-	bool wake = enq_flags & K(scx_enq_flags, SCX_ENQ_WAKEUP), bound = is_bound(p);
+	bool wake = enq_flags & K(scx_enq_flags, SCX_ENQ_WAKEUP);
+	/* who wakes up is not current, whose count has this program's own in it */
+	bool bound = is_bound(p) || (wake && p->migration_disabled);
 	s32 cpu;
 	u32 action, domain;
 	u64 now, key;

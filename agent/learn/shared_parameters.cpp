@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The shared RMSProp of shared_parameters.h. Out of the header, so that whoever
-// uses it has it compiled with the learner's options: with errno kept by sqrt, or
-// below -O3, the step below is done weight by weight and takes several times as long.
+// uses it has it compiled with the learner's options: where sqrt must keep errno, a
+// compiler does not vectorise the step below.
 #include "shared_parameters.h"
 
 #include <algorithm>
