@@ -86,9 +86,9 @@ run() {
   count "$name" "$xml" $((SECONDS - begin + ${build_seconds:-0})) "${PIPESTATUS[0]}"
 }
 
-# sanitized NAME SANITIZERS: builds the unit tests with them and runs these.
+# sanitized NAME SANITIZERS JOBS: builds the unit tests with them and runs these, JOBS at a time.
 sanitized() {
-  local name=$1 sanitizers=$2 begin=$SECONDS
+  local name=$1 sanitizers=$2 tests_at_once=$3 begin=$SECONDS
   if ! { { [ -f "$build/$name/build.ninja" ] ||
            cmake -G Ninja -B "$build/$name" -S . -DTACTUS_SANITIZE="$sanitizers" \
              -DCMAKE_BUILD_TYPE=None -DCMAKE_C_FLAGS="-O1 -g1" -DCMAKE_CXX_FLAGS="-O1 -g1"; } &&
@@ -97,14 +97,16 @@ sanitized() {
     count "$name" /nonexistent $((SECONDS - begin)) 1
     return
   fi
-  build_seconds=$((SECONDS - begin)) run "$name" "$build/$name" -L native -j "$jobs"
+  build_seconds=$((SECONDS - begin)) run "$name" "$build/$name" -L native -j "$tests_at_once"
 }
 
 for stage in "${stages[@]}"; do
   case $stage in
     native) say "native tests"; run native "$build" -L native -j "$jobs" ;;
-    asan) say "native tests under address and undefined-behaviour sanitizers"; sanitized asan address,undefined ;;
-    tsan) say "native tests under the thread sanitizer"; sanitized tsan thread ;;
+    asan) say "native tests under address and undefined-behaviour sanitizers"; sanitized asan address,undefined "$jobs" ;;
+    tsan)
+      say "native tests under the thread sanitizer"
+      sanitized tsan thread $((jobs + 1)) ;;  # the minute of lib_soak leaves room beside it
     vm)
       if [ $full = 1 ]; then
         say "VM tests: all on every kernel"; run vm "$build" -L vm

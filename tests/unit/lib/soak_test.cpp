@@ -3,7 +3,8 @@
 // deadlines, classes that come and go, resizing, forked children, pools that are cancelled, a plug-in with a
 // library of its own that is loaded and unloaded. Nothing is lost, nothing hangs, memory stays flat.
 //
-//   TACTUS_STRESS_SECONDS   length of the mixed part (3; `make stress` 600)
+//   TACTUS_STRESS_SECONDS   length of the mixed part (3; `make stress` 600; 60 in the thread-sanitizer stage of `make check`)
+//   TACTUS_STRESS_THREADS   threads that submit in it (4; 1 there, beside which other tests run)
 //   TACTUS_STRESS_TASKS     tasks of the memory part (2 million; `make stress` 1e8)
 #include <tactus/tactus.hpp>
 
@@ -221,9 +222,9 @@ TEST_CASE("everything at once: all results are right, nothing is lost, nothing h
   mixture mix{p};
   std::atomic<bool> stop{false};
   std::vector<std::thread> threads;
-  for (unsigned i = 0; i < 4; ++i)
+  for (long i = 0, n = from_environment("TACTUS_STRESS_THREADS", 4); i < n; ++i)
     threads.emplace_back([&, i] {
-      std::minstd_rand random(i + 1);
+      std::minstd_rand random(static_cast<unsigned>(i) + 1);
       while (!stop) mix.step(random);
     });
   unsigned round = 0;
