@@ -3,7 +3,6 @@
 // Submitting, waking and finishing: see the argument in pool_core.h.
 #include "pool_core.h"
 
-#include "cpu_map.h"
 #include "memory_watch.h"
 #include "registration.h"
 #include "spread.h"
@@ -38,7 +37,7 @@ std::atomic<std::uint64_t> next_pool_id{1};
 }
 
 pool_core::pool_core(const pool_options& given)
-    : options(given), id(next_pool_id.fetch_add(1, std::memory_order_relaxed)) {
+    : options(given), cpus(machine_cpus(given.topology)), id(next_pool_id.fetch_add(1, std::memory_order_relaxed)) {
   guests[k_guests].shared = true;
   options.name.resize(std::min<std::size_t>(options.name.size(), 31));
   constexpr unsigned k_most = TACTUS_MAX_WORKERS - 64u;
@@ -53,7 +52,6 @@ pool_core::pool_core(const pool_options& given)
     look_around_ticks = static_cast<std::uint64_t>(static_cast<double>(options.look_around.count()) * clock.ticks_per_us);
   heartbeat_ticks = static_cast<std::uint64_t>(
       static_cast<double>(std::max<std::int64_t>(0, options.heartbeat.count())) * clock.ticks_per_us);
-  machine_cpus();  // read now, and not at the first wake-up
   if (options.observer) classes.watch_all();
   have_membarrier_ = register_membarrier();
   pages.init(nr_threads());
@@ -64,6 +62,7 @@ pool_core::pool_core(const pool_options& given)
     w.index = i;
     w.spare = i >= nr_workers;
     w.rests.store(i >= active && i < nr_workers, std::memory_order_relaxed);
+    w.victims_.init(nr_threads());
     w.random = i * 2654435761u + 1;
     w.tags.init(pages.private_page(i), clock);
   }
@@ -381,7 +380,7 @@ void pool_core::stop_fences(worker& w) noexcept {
 void pool_core::set_idle(worker& w) noexcept {
   const int cpu = sched_getcpu();
   w.last_cpu.store(cpu, std::memory_order_relaxed);
-  w.slept_on.store(cpu, std::memory_order_relaxed);
+  w.seen_on.store(cpu, std::memory_order_relaxed);
   (w.spare ? nr_idle_spares_ : nr_idle_).fetch_add(1, std::memory_order_seq_cst);
   idle_[w.index / 64].fetch_or(1ull << (w.index % 64), std::memory_order_seq_cst);
 }
@@ -420,21 +419,21 @@ worker* pool_core::claim_idle(bool spare, unsigned local_class) noexcept {
   }
 }
 
-// Where a worker that runs is now is not known: where it last fell asleep is taken for it. The CPU of a
+// Where a worker that runs is now is not known: where it last ran out of work is taken for it. The CPU of a
 // submitter that goes on running counts as in use (spread.h).
 selection pool_core::select_idle(std::span<candidate> candidates, unsigned local_class) const noexcept {
   constexpr unsigned k_most_looked_at = 64;
   const int here = sched_getcpu();
-  const cpu_map& cpus = machine_cpus();
   const tactus_route_table* table = routes.load(std::memory_order_acquire);
   for (candidate& c : candidates) {
     const int cpu = workers[c.worker].last_cpu.load(std::memory_order_relaxed);
     c.distance = cpus.distance(here, cpu);
+    if (classes.entry(local_class).priority >= k_first_urgent) c.capacity = cpus.capacity(cpu);
     c.queued = cpu == here && goes_on_running();
     if (table) c.suit = suit_of(*table, local_class, cpu);
     for (unsigned i = 0; i < std::min(nr_threads(), k_most_looked_at); ++i)
       if (!(idle_[0].load(std::memory_order_relaxed) >> i & 1) && !workers[i].rests.load(std::memory_order_relaxed) &&
-          workers[i].slept_on.load(std::memory_order_relaxed) == cpu)
+          workers[i].seen_on.load(std::memory_order_relaxed) == cpu)
         ++c.queued;
   }
   return selector_for(options.selection).choose(candidates);

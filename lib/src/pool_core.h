@@ -46,6 +46,7 @@
 #define TACTUS_SRC_POOL_CORE_H
 
 #include "class_table.h"
+#include "cpu_map.h"
 #include "inbox.h"
 #include "pages.h"
 #include "selector.h"
@@ -198,6 +199,7 @@ class pool_core {
   unsigned nr_threads() const noexcept { return nr_workers + nr_spares; }
   class_table classes;
   tick_clock clock;
+  const cpu_map& cpus;  // read before the first wake-up
   std::unique_ptr<worker[]> workers;
   std::array<inbox, TACTUS_MAX_LOCAL_CLASSES> inboxes;
   std::atomic<const tactus_route_table*> routes{nullptr};

@@ -7,7 +7,7 @@ namespace tactus {
 
 std::string_view name_of(selection_reason reason) noexcept {
   constexpr std::array<std::string_view, k_selection_reasons> k_names = {"only one", "least queued", "near", "learned row",
-                                                                         "first"};
+                                                                         "first", "fast"};
   return k_names[static_cast<std::size_t>(reason)];
 }
 
@@ -16,8 +16,10 @@ namespace {
 
 // A suit that is better by so much tells candidates apart: a quarter of its range.
 constexpr unsigned k_clear_suit = 64;
-// In units of distance, of which there are at most 4: a CPU in use is worse than any that is far away.
-constexpr unsigned k_queued_weight = 5;
+// In eighths of the fastest core's capacity; smaller differences are those of single cores and not of types.
+unsigned slowness(const candidate& c) noexcept { return (cpu_map::k_fastest - c.capacity) / (cpu_map::k_fastest / 8); }
+// Queued threads count first, then the type of core, then distance.
+constexpr unsigned k_slow_weight = cpu_map::k_distances, k_queued_weight = 8 * k_slow_weight;
 
 // The candidate of the least cost, the first among equals; `by` where it beats another, else `first`.
 template <class Cost>
@@ -41,12 +43,15 @@ class least_queued final : public selector {
 class locality final : public selector {
  public:
   selection choose(std::span<const candidate> candidates) const noexcept override {
+    const auto queued_or_slow = [](const candidate& c) { return k_queued_weight * c.queued + k_slow_weight * slowness(c); };
     const selection out = cheapest(candidates, selection_reason::near,
-                                   [](const candidate& c) { return k_queued_weight * c.queued + c.distance; });
+                                   [&](const candidate& c) { return queued_or_slow(c) + c.distance; });
     if (out.reason != selection_reason::near) return out;
-    // Near only where the queues alone would not have said the same.
-    const selection by_queue = least_queued().choose(candidates);
-    return by_queue.worker == out.worker && by_queue.reason == selection_reason::least_queued ? by_queue : out;
+    // Near only where less would not have said the same.
+    if (const selection s = least_queued().choose(candidates); s.worker == out.worker && s.reason == selection_reason::least_queued)
+      return s;
+    const selection by_speed = cheapest(candidates, selection_reason::fast, queued_or_slow);
+    return by_speed.worker == out.worker && by_speed.reason == selection_reason::fast ? by_speed : out;
   }
 };
 

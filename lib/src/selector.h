@@ -6,6 +6,8 @@
 #ifndef TACTUS_SRC_SELECTOR_H
 #define TACTUS_SRC_SELECTOR_H
 
+#include "cpu_map.h"
+
 #include <tactus/selection.hpp>
 
 #include <span>
@@ -16,6 +18,7 @@ struct candidate {
   unsigned worker = 0;
   unsigned queued = 0;    // threads of the pool that run where it last ran, the submitter among them
   unsigned distance = 0;  // of that CPU to the submitter's: cpu_map::distance()
+  unsigned capacity = cpu_map::k_fastest;  // of that CPU, if the class is urgent: cpu_map::capacity()
   std::uint8_t suit = 0;  // of the class there, 0..255 (tactus_route_table); 0 also where nothing is known
 };
 

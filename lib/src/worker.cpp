@@ -280,24 +280,27 @@ task* worker::pop_inbox(unsigned local_class) {
 }
 
 task* worker::steal(unsigned lowest, bool slots) {
-  const unsigned n = core->nr_threads();
   random = random * 1664525u + 1013904223u;
-  unsigned at = random % n;
-  for (unsigned i = 0; i < n; ++i, at = at + 1 == n ? 0 : at + 1) {
-    if (at == index) continue;
-    worker& victim = core->workers[at];
-    for (unsigned rest = victim.levels.load(std::memory_order_acquire) >> lowest << lowest; rest;) {
-      const unsigned priority = static_cast<unsigned>(std::bit_width(rest)) - 1;
-      if (task* t = victim.deques[priority].steal()) {
-        bump(nr_stolen);
-        return t;
-      }
-      rest &= ~(1u << priority);
+  return victims_.visit(random, [&](unsigned i) { return i == index ? nullptr : steal_from(core->workers[i], lowest, slots); });
+}
+
+task* worker::steal_from(worker& victim, unsigned lowest, bool slots) {
+  for (unsigned rest = victim.levels.load(std::memory_order_acquire) >> lowest << lowest; rest;) {
+    const unsigned priority = static_cast<unsigned>(std::bit_width(rest)) - 1;
+    if (task* t = victim.deques[priority].steal()) {
+      bump(nr_stolen);
+      return t;
     }
-    if (!slots) continue;
-    if (task* t = steal_slot(victim, lowest)) return t;
+    rest &= ~(1u << priority);
   }
-  return nullptr;
+  return slots ? steal_slot(victim, lowest) : nullptr;
+}
+
+void worker::arrange_victims() noexcept {
+  if (core->cpus.flat()) return;
+  const int here = sched_getcpu();
+  seen_on.store(here, std::memory_order_relaxed);
+  victims_.arrange(core->cpus, here, [this](unsigned i) { return core->workers[i].seen_on.load(std::memory_order_relaxed); });
 }
 
 // Left for a worker that has not started yet. Its next_tag says what it is
@@ -327,7 +330,10 @@ task* worker::take_urgent_slot(unsigned lowest) {
 }
 
 task* worker::search(const wait_condition* condition, unsigned lowest) {
-  if (spare) return steal(lowest, false);
+  if (spare) {
+    arrange_victims();
+    return steal(lowest, false);
+  }
   // First unannounced: where tasks come and go all the time, those who submit
   // them would pay for every change of the count.
   for (int round = 0; round < k_quiet_rounds; ++round) {
@@ -336,6 +342,7 @@ task* worker::search(const wait_condition* condition, unsigned lowest) {
     if (task* t = next_task(lowest)) return t;
   }
   core->start_searching();
+  arrange_victims();
   // The task that ran last may have been the last of all.
   if (core->has_waiters()) core->notify_if_quiescent();
   const std::uint64_t limit = core->look_around_ticks;

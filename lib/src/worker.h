@@ -19,6 +19,7 @@
 #include "deque.h"
 #include "parker.h"
 #include "tag_writer.h"
+#include "victim_order.h"
 
 #include <tactus/pool.hpp>
 
@@ -58,7 +59,7 @@ struct alignas(64) worker {
   alignas(64) std::atomic<task*> slot{nullptr};
   std::atomic<bool> delivered{false};
   std::atomic<int> tid{0};
-  std::atomic<int> slept_on{-1};        // the CPU on which it became idle last
+  std::atomic<int> seen_on{-1};         // the CPU on which it ran out of work last
   std::atomic<bool> rests{false};       // takes no tasks: the pool was made smaller; pool_core::resize()
   std::atomic<int> last_cpu{-1};        // idle: where it ran last; else where its waker ran. See spread.h
   std::atomic<std::uint8_t> levels{0};  // bit p: deques[p] may hold tasks; set by the worker
@@ -76,6 +77,7 @@ struct alignas(64) worker {
   std::uint64_t awake_since_ = 0, nap_after_ticks_ = 0;
   std::uint64_t idle_since_ = 0, linger_ticks_ = 0;
   std::array<std::uint64_t, 2> idle_ticks_{~0ull, ~0ull};  // how long it was without a task the last two times
+  victim_order victims_;
   unsigned nr_fenced_pushes_ = 0;  // in a row, with nobody idle: pool_core::light_barrier()
   unsigned next_guest_ = 0;        // whose turn it is: pool_core::take()
   unsigned nr_quick_picks_ = 0;    // since the last select()
@@ -110,8 +112,11 @@ struct alignas(64) worker {
   task* take_urgent_slot(unsigned lowest);
   void drop(task* t);                              // instead of running it
   void failed(task* t, std::exception_ptr error);  // it ended by an exception
+  // Whom to steal from first, by where the others were seen last.
+  void arrange_victims() noexcept;
   // A task of another worker's deques or slot.
   task* steal(unsigned lowest, bool slots);
+  task* steal_from(worker& victim, unsigned lowest, bool slots);
   task* steal_slot(worker& victim, unsigned lowest);
   // Looks around for a while; null when there seems to be nothing or when
   // `condition` is done. Then the worker still counts as searching (unless it is

@@ -16,7 +16,9 @@ namespace tactus {
 
 enum class selection_rule : std::uint8_t {
   least_queued,  // the worker whose CPU has the fewest other threads of the pool on it
-  locality,      // likewise, and among equals the nearest to the submitter's CPU
+  // Likewise; among equals, for urgent classes (priority 2 and 3) one on a faster type of core, and then
+  // the nearest to the submitter's CPU.
+  locality,
   staged,        // by the agent's rows where they tell the candidates apart, else by locality
 };
 
@@ -27,8 +29,9 @@ enum class selection_reason : std::uint8_t {
   near,          // as few as others, but nearer to the submitter
   learned_row,   // the policy takes the class there
   first,         // nothing told the candidates apart
+  fast,          // the class is urgent and the core faster; as few threads there as elsewhere
 };
-inline constexpr unsigned k_selection_reasons = 5;
+inline constexpr unsigned k_selection_reasons = 6;
 
 TACTUS_API std::string_view name_of(selection_reason reason) noexcept;
 

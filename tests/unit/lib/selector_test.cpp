@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which sleeping worker is woken: the rules with their reasons, the map of CPUs, and the pool's counts.
-#include "cpu_map.h"
+// Which sleeping worker is woken: the rules with their reasons, and the pool's counts.
 #include "pools.h"
 #include "selector.h"
 
 #include <chrono>
 #include <doctest/doctest.h>
-#include <filesystem>
-#include <fstream>
 #include <numeric>
-#include <sched.h>
 #include <thread>
-#include <unistd.h>
 #include <vector>
 
 using namespace tactus;
@@ -65,43 +60,17 @@ TEST_CASE("one candidate, and equal ones") {
   CHECK(name_of(selection_reason::learned_row) == "learned row");
 }
 
-TEST_CASE("the map of CPUs: cores, caches, nodes and core types of a machine of files") {
-  const auto root = std::filesystem::temp_directory_path() / ("tactus-cpus-" + std::to_string(getpid()));
-  const auto write = [&](const std::string& file, const std::string& text) {
-    const auto path = root / "sys/devices/system" / file;
-    std::filesystem::create_directories(path.parent_path());
-    std::ofstream(path) << text << '\n';
-  };
-  write("cpu/online", "0-4,6");  // 5 is offline
-  write("node/online", "0-1");
-  write("node/node0/cpulist", "0-3");
-  write("node/node1/cpulist", "4-6");
-  for (int c : {0, 1, 2, 3, 4, 6}) {
-    const std::string own = "cpu/cpu" + std::to_string(c);
-    write(own + "/topology/core_cpus_list", c < 2 ? "0-1" : std::to_string(c));
-    write(own + "/cache/index3/shared_cpu_list", c < 3 ? "0-2" : c == 3 ? "3" : "4,6");
-    write(own + "/cpu_capacity", c == 6 ? "446" : "1024");
-  }
-  const auto map = detail::cpu_map::read(root);
-  std::filesystem::remove_all(root);
-  CHECK(map.distance(1, 1) == 0);
-  CHECK(map.distance(0, 1) == 1);
-  CHECK(map.distance(0, 2) == 2);
-  CHECK(map.distance(0, 3) == 3);
-  CHECK(map.distance(3, 4) == 4);
-  CHECK(map.distance(4, 6) == 2);
-  CHECK(map.distance(0, 5) == 2);   // offline: not known
-  CHECK(map.distance(-1, 99) == 2);
-  CHECK(map.cpus()[6].capacity == 446);
-  CHECK(map.cpus()[5].core == -1);
-}
-
-TEST_CASE("this machine's map knows every CPU we may run on") {
-  const auto& map = detail::machine_cpus();
-  REQUIRE_FALSE(map.cpus().empty());
-  const int here = sched_getcpu();
-  CHECK(map.cpus()[static_cast<std::size_t>(here)].core >= 0);
-  CHECK(map.distance(here, here) == 0);
+TEST_CASE("an urgent class gets the faster type of core, unless threads queue there") {
+  const std::vector<candidate> some = {{.worker = 0, .queued = 0, .distance = 1, .capacity = 446},
+                                       {.worker = 1, .queued = 0, .distance = 4, .capacity = 1024}};
+  CHECK(by(selection_rule::locality, some) == chosen{1, selection_reason::fast});
+  CHECK(by(selection_rule::staged, some) == chosen{1, selection_reason::fast});
+  const std::vector<candidate> fast_is_busy = {{.worker = 0, .queued = 0, .distance = 4, .capacity = 1},
+                                               {.worker = 1, .queued = 1, .distance = 0, .capacity = 1024}};
+  CHECK(by(selection_rule::locality, fast_is_busy) == chosen{0, selection_reason::least_queued});
+  const std::vector<candidate> turbo_bins = {{.worker = 0, .queued = 0, .distance = 1, .capacity = 960},
+                                             {.worker = 1, .queued = 0, .distance = 2, .capacity = 1024}};
+  CHECK(by(selection_rule::locality, turbo_bins) == chosen{0, selection_reason::near});
 }
 
 TEST_CASE("a pool counts its choices by reason") {
