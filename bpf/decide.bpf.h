@@ -41,7 +41,7 @@ static __always_inline void see_place(struct task_struct *p, u32 nr, bool anywhe
 	struct bpf_cpumask *mask = pm ? pm->mask : NULL;
 	u64 bit = 1ull << key;
 
-	if (!place || !place->nr_cpus || !mask)
+	if (!place->nr_cpus || !mask)
 		return;
 	if (!anywhere && !bpf_cpumask_intersects(cast_mask(mask), p->cpus_ptr))
 		return;
@@ -75,11 +75,8 @@ GLOBAL see_machine(struct task_struct *p TASK, struct tactus_view *v MEM)
 		tactus_for(i, nr_places) {
 			struct tactus_place *place = place_at(i);
 			u32 k = i & (TACTUS_MAX_PLACES - 1);
-			u64 mine;
+			u64 mine = place->cpus[0] & allowed_word;
 
-			if (!place)
-				break;
-			mine = place->cpus[0] & allowed_word;
 			legal |= ANY_BIT(mine) << k;
 			idle_places |= ANY_BIT(mine & idle_word) << k;
 			idle_cores |= ANY_BIT(mine & smt_word) << k;
@@ -157,8 +154,6 @@ GLOBAL claim_idle(struct task_struct *p TASK, u32 place_nr, s32 prev_cpu)
 	s32 cpu;
 	u32 i;
 
-	if (!place)
-		return -1;
 	if (place->nr_cpus == 1) {
 		cpu = place->first_cpu;
 		if (may_run_on(p, cpu) && scx_bpf_test_and_clear_cpu_idle(cpu))
@@ -238,16 +233,11 @@ struct tactus_decided {
 
 GLOBAL log_decision(struct tactus_task *t MEM, struct tactus_decided *d MEM, u64 now)
 {
-	u32 index = t->pool & (TACTUS_MAX_POOLS - 1), domain;
-	struct tactus_pool_conf *conf = bpf_map_lookup_elem(&tactus_pools, &index);
+	u32 domain = t->home;
+	struct tactus_domain *dom = domain_at(domain);
 	struct tactus_stats *s = stats_of_cpu();
 	struct tactus_decision_event ev = {};
-	struct tactus_domain *dom;
 
-	if (!conf)
-		return 0;
-	domain = conf->home_domain & (TACTUS_MAX_DOMAINS - 1);
-	dom = domain_at(domain);
 	if (!dom || !s)
 		return 0;
 	if (d->source < TACTUS_NR_SOURCES)
@@ -258,7 +248,7 @@ GLOBAL log_decision(struct tactus_task *t MEM, struct tactus_decided *d MEM, u64
 	ev.version = d->version;
 	ev.prob_num = d->choice.num;
 	ev.prob_den = d->choice.den;
-	ev.pool = index;
+	ev.pool = t->pool;
 	ev.slot = t->slot;
 	ev.situation = d->situation;
 	ev.hold_legal = d->hold_legal;
@@ -300,11 +290,13 @@ static __always_inline void read_tag(struct tactus_worker *w, struct tactus_task
 }
 
 /* Legal places less those whose queue is too long (rule 2), unless that leaves none. */
-static __always_inline u64 without_long_queues(u64 legal, u64 idle, u32 limit)
+static __always_inline u64 without_long_queues(u64 legal, u64 idle, u32 waiting, u32 limit)
 {
 	u64 kept = 0;
 	u32 i;
 
+	if (waiting <= limit && nr_domains <= 1)
+		return legal; /* no queue is longer than all together */
 	tactus_for(i, nr_places) {
 		u32 k = i & (TACTUS_MAX_PLACES - 1);
 		u64 is_long = (u64)((s64)limit - depths[k]) >> 63;
@@ -321,8 +313,6 @@ GLOBAL fallback_action(struct tactus_view *v MEM)
 	struct tactus_place *prev = place_at(v->prev);
 	u32 action;
 
-	if (!prev)
-		return 0;
 	action = tactus_fallback_idle(v, prev->near);
 	if (action == TACTUS_NO_PLACE)
 		action = tactus_fallback_queue(v, prev->near, depths, nr_places);
@@ -420,7 +410,7 @@ GLOBAL least_urgent_of_tier(struct tactus_decided *d MEM, u32 priority)
 	struct tactus_place *place = place_at(used);
 	struct tactus_cpu_state *cs;
 
-	if (!cc || !place || place->nr_cpus != 1)
+	if (!cc || place->nr_cpus != 1)
 		return used;
 	refresh_priority(place->first_cpu);
 	least = cpu_state_at(place->first_cpu)->priority;
@@ -430,7 +420,7 @@ GLOBAL least_urgent_of_tier(struct tactus_decided *d MEM, u32 priority)
 		if (k == used || !(d->legal >> k & 1) || cc->tier[k] != cc->tier[used] || least == TACTUS_PRIORITY_BACKGROUND)
 			continue;
 		place = place_at(k);
-		if (!place || place->nr_cpus != 1)
+		if (place->nr_cpus != 1)
 			continue;
 		refresh_priority(place->first_cpu);
 		cs = cpu_state_at(place->first_cpu);
@@ -456,7 +446,7 @@ GLOBAL decide_wake(struct task_struct *p TASK, struct tactus_task *t MEM,
 	out->action = TACTUS_NO_PLACE;
 	dom = domain_at(prev->domain);
 	prev_place = place_at(prev->place);
-	if (!dom || !prev_place)
+	if (!dom)
 		return 0;
 	see_machine(p, &v);
 	if (!v.legal)
@@ -466,7 +456,7 @@ GLOBAL decide_wake(struct task_struct *p TASK, struct tactus_task *t MEM,
 	v.prev_idle = prev_place->nr_cpus == 1 && (v.idle >> (prev->place & 63) & 1);
 	d.slot = t->slot & (TACTUS_MAX_SLOTS - 1);
 	d.waiting = dom->nr_waiting > 0 ? dom->nr_waiting : 0;
-	d.legal = without_long_queues(v.legal, v.idle, tactus_queue_limit(d.waiting, dom->nr_cpus));
+	d.legal = without_long_queues(v.legal, v.idle, d.waiting, tactus_queue_limit(d.waiting, dom->nr_cpus));
 	d.hold_legal = tactus_hold_legal(d.waiting, dom->nr_cpus);
 
 	consult_row(t, &v, &d, out->now);

@@ -127,19 +127,14 @@ static __always_inline void fill_head(struct tactus_event_head *head, u32 type, 
  */
 GLOBAL report(struct tactus_task *t MEM, struct tactus_tag_page *page MEM, u32 stopped, u64 now)
 {
-	u32 zero = 0, n, left = 0, tasks = 0, domain, i, index = t->pool & (TACTUS_MAX_POOLS - 1);
-	struct tactus_pool_conf *conf = bpf_map_lookup_elem(&tactus_pools, &index);
+	u32 zero = 0, n, left = 0, tasks = 0, i, domain = t->home;
+	struct tactus_domain *dom = domain_at(domain);
 	struct tactus_scratch *scratch = bpf_map_lookup_elem(&tactus_scratch, &zero);
 	struct tactus_stats *s = stats_of_cpu();
 	struct tactus_completion_event *ev;
-	struct tactus_domain *dom;
 	u64 bytes;
 
-	if (!conf || !scratch || !s)
-		return 0;
-	domain = conf->home_domain & (TACTUS_MAX_DOMAINS - 1);
-	dom = domain_at(domain);
-	if (!dom)
+	if (!dom || !scratch || !s)
 		return 0;
 	n = READ_ONCE(page->head) - t->taken;
 	if (n > TACTUS_RING_RECORDS) { /* hostile: take what a ring can hold of it */
@@ -171,7 +166,7 @@ GLOBAL report(struct tactus_task *t MEM, struct tactus_tag_page *page MEM, u32 s
 	ev->stint = t->stint;
 	ev->stint_run_ns = t->unreported_run_ns;
 	ev->stint_wait_ns = t->unreported_wait_ns;
-	ev->pool = index;
+	ev->pool = t->pool;
 	ev->cpu = t->last_cpu;
 	ev->place = cpu_state_at(t->last_cpu)->place;
 	ev->clock = page->clock;

@@ -66,6 +66,7 @@ struct tactus_task {
 	u8 priority;
 	u8 slot;
 	u8 running;
+	u8 home;	     /* domain where its pool's tasks present are counted */
 };
 
 struct {
@@ -126,6 +127,7 @@ struct tactus_cpu_state {
 	u64 start_key;	/* its virtual time then, lag forgotten as by tactus_key() */
 	u64 start_ns;	/* 0: nothing runs */
 	u64 slice_ns;	/* when its present slice began */
+	u64 drained_ns;	/* when its page was last emptied, or it started */
 	u64 ran_ns;	/* CPU time of the thread, all told, when it started */
 	u32 weight;
 	u32 tid;	/* of a managed worker; 0: somebody else */
@@ -136,7 +138,7 @@ struct tactus_cpu_state {
 	u8 present;
 	u8 alone;	/* 1: its place has no other CPU */
 	u8 bound;	/* somebody may wait in the CPU's own queue; under its run queue's lock */
-	u8 pad[9];
+	u8 pad;
 };
 _Static_assert(sizeof(struct tactus_cpu_state) == 64, "one cache line per CPU");
 
@@ -171,6 +173,7 @@ u64 epoch;
 /* Here rather than in maps of their own: no look-up, and what one op needs lies together. */
 s32 depths[TACTUS_MAX_PLACES]; /* queue lengths */
 struct tactus_cpu_state cpu_states[TACTUS_MAX_CPUS] __attribute__((aligned(64)));
+struct tactus_place places[TACTUS_MAX_PLACES]; /* copied from tactus_places by ops.init */
 
 /*
  * Functions marked GLOBAL are verified once, on their own, instead of once per
@@ -217,8 +220,7 @@ static __always_inline struct tactus_cpu_state *cpu_state_at(s32 cpu)
 }
 static __always_inline struct tactus_place *place_at(u32 place)
 {
-	place &= TACTUS_MAX_PLACES - 1;
-	return bpf_map_lookup_elem(&tactus_places, &place);
+	return &places[place & (TACTUS_MAX_PLACES - 1)];
 }
 static __always_inline s32 *depth_of(u32 place)
 {

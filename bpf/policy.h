@@ -42,6 +42,7 @@
 #define TACTUS_LAG_LATE_NS 40000000ull	  /* .. and from when on any CPU takes it, whatever its row says */
 #define TACTUS_PREEMPT_AFTER_NS 4000000ull /* an unmanaged wake-up lets what runs have this much .. */
 #define TACTUS_PREEMPT_BACKGROUND_NS 3000000ull /* .. and background work this much */
+#define TACTUS_DRAIN_NS 7000000ull /* a worker that goes on running is reported at the first tick after this */
 #define TACTUS_HEARTBEAT_LIMIT_NS 500000000ull
 #define TACTUS_EXPLORE_ONE 1024u	  /* unit of the explored share below the threshold */
 #define TACTUS_PRESENT_PER_WORKER 64	  /* weighted tasks present of a pool, per worker, at most */

@@ -81,6 +81,7 @@ GLOBAL adopt(struct task_struct *p TASK, struct tactus_task *t MEM, u32 pool, u3
 	t->tid = p->pid;
 	t->stint = (u64)p->pid << 32;
 	t->pool = index;
+	t->home = conf->home_domain & (TACTUS_MAX_DOMAINS - 1);
 	t->taken = taken;
 	t->last_cpu = kernel_task_cpu(p);
 	t->ran_ns = p->se.sum_exec_runtime;
@@ -258,7 +259,7 @@ static int domain_timer(void *map, u32 *key, struct tactus_timer *timer)
 		u32 k = i & (TACTUS_MAX_PLACES - 1);
 		struct tactus_place *place = place_at(k);
 
-		if (!place || place->domain != d || depths[k] <= 0)
+		if (place->domain != d || depths[k] <= 0)
 			continue;
 		look_at_heads(QUEUE_PLACE(k), &look);
 		if (look.oldest > oldest)
@@ -499,7 +500,7 @@ GLOBAL take_foreign(struct tactus_here *here MEM)
 	u64 waiting = 0;
 	u32 i;
 
-	if (!mine || !dom)
+	if (!dom)
 		return false;
 	if (dom->nr_held > 0 && offer(QUEUE_HELD(here->domain), here, false))
 		return true;

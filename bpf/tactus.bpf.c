@@ -81,7 +81,7 @@ s32 BPF_STRUCT_OPS(tactus_select_cpu, struct task_struct *p, s32 prev_cpu, u64 w
 	if (place.action < TACTUS_MAX_PLACES) {
 		struct tactus_place *pl = place_at(place.action);
 
-		if (pl && pl->nr_cpus == 1 && may_run_on(p, pl->first_cpu))
+		if (pl->nr_cpus == 1 && may_run_on(p, pl->first_cpu))
 			return pl->first_cpu;
 	}
 	return prev_cpu;
@@ -112,15 +112,20 @@ void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
 	bool wake = enq_flags & K(scx_enq_flags, SCX_ENQ_WAKEUP);
 	/* who wakes up is not current, whose count has this program's own in it */
 	bool bound = is_bound(p) || (wake && p->migration_disabled);
+	bool asked;
 	s32 cpu;
 	u32 action, domain;
 	u64 now, key;
 
-	if (likely(!managed(p, &self))) {
-		enqueue_unmanaged(p, enq_flags);
-		return;
+	t = known(p);
+	asked = t && t->pending != TACTUS_PENDING_NONE; /* ops.select_cpu has looked at it just now */
+	if (!asked) {
+		if (likely(!managed(p, &self))) {
+			enqueue_unmanaged(p, enq_flags);
+			return;
+		}
+		t = self.t;
 	}
-	t = self.t;
 	waiting_ends(t);
 	cpu = kernel_task_cpu(p);
 	cs = cpu_state_at(cpu);
@@ -133,7 +138,7 @@ void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
 	domain = cs->domain;
 	t->vtime = wake ? tactus_vtime_floor(t->vtime, dom->vtime_now)
 			: tactus_vtime_keep(t->vtime, dom->vtime_now);
-	if (wake && !bound && t->pending == TACTUS_PENDING_NONE) {
+	if (wake && !bound && !asked) {
 		/* It had not left its CPU, so the wake-up was queued here without ops.select_cpu. */
 		struct tactus_placement placed = { .prev_cpu = cpu, .now = now };
 
@@ -147,7 +152,7 @@ void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
 	t->pending = TACTUS_PENDING_NONE;
 	if (bound) {
 		/* one CPU: nothing to decide */
-		if (wake)
+		if (wake && !asked)
 			begin_stint(&self, now);
 		key = tactus_key(t->vtime, dom->vtime_now, t->priority, t->deadline, now);
 		if (scx_bpf_test_and_clear_cpu_idle(cpu)) {
@@ -172,16 +177,13 @@ void BPF_STRUCT_OPS(tactus_enqueue, struct task_struct *p, u64 enq_flags)
 	if (action >= TACTUS_MAX_PLACES) /* end of slice, or moved: stays where it is (forced) */
 		action = cs->place;
 	place = place_at(action);
-	if (place)
-		domain = place->domain;
+	domain = place->domain;
 	waiting_begins(t, action, domain, now);
 	kernel_insert_vtime(p, QUEUE_PLACE(action), t->slice_ns, key, enq_flags);
 	count(wake_queued);
 	arm_timer(domain, TACTUS_HOLD_LIMIT_NS);
-	if (!place)
-		return;
 	cpu = place->nr_cpus == 1 ? place->first_cpu : cpu;
-	if (may_run_on(p, cpu) && scx_bpf_test_and_clear_cpu_idle(cpu))
+	if (!cpu_state_at(cpu)->start_ns && may_run_on(p, cpu) && scx_bpf_test_and_clear_cpu_idle(cpu))
 		scx_bpf_kick_cpu(cpu, K(scx_kick_flags, SCX_KICK_IDLE));
 	else if (wake)
 		maybe_preempt(cpu, key, t->priority, now);
@@ -290,6 +292,7 @@ void BPF_STRUCT_OPS(tactus_running, struct task_struct *p)
 	cs->weight = p->scx.weight;
 	cs->start_ns = now;
 	cs->slice_ns = now;
+	cs->drained_ns = now;
 	cs->ran_ns = p->se.sum_exec_runtime;
 	if (tactus_before(dom->vtime_now, vtime))
 		dom->vtime_now = vtime;
@@ -346,12 +349,19 @@ void BPF_STRUCT_OPS(tactus_stopping, struct task_struct *p, bool runnable)
 
 void BPF_STRUCT_OPS(tactus_tick, struct task_struct *p)
 {
-	struct tactus_task *t = known(p);
+	struct tactus_cpu_state *cs = cpu_state_at(kernel_task_cpu(p));
+	struct tactus_task *t;
 	u64 now;
 
-	if (!t || !t->running)
+	if (!cs->tid)
 		return;
 	now = bpf_ktime_get_ns();
+	if (now - cs->drained_ns < TACTUS_DRAIN_NS)
+		return;
+	cs->drained_ns = now;
+	t = known(p);
+	if (!t || !t->running)
+		return;
 	charge(p, t);
 	drain(p, t, 0, now);
 }
@@ -400,7 +410,7 @@ GLOBAL make_place_mask(u32 k)
 	struct tactus_place_mask *pm = bpf_map_lookup_elem(&tactus_place_masks, &key);
 	struct bpf_cpumask *mask, *old;
 
-	if (!place || !pm)
+	if (!pm)
 		return -1;
 	mask = bpf_cpumask_create();
 	if (!mask)
@@ -418,6 +428,21 @@ GLOBAL make_place_mask(u32 k)
 }
 
 /* The parts of ops.init are functions of their own so that each is verified alone. */
+GLOBAL copy_places(void)
+{
+	u32 i;
+
+	bpf_for(i, 0, TACTUS_MAX_PLACES) {
+		u32 key = i & (TACTUS_MAX_PLACES - 1);
+		struct tactus_place *place = bpf_map_lookup_elem(&tactus_places, &key);
+
+		barrier_var(i);
+		if (place)
+			*place_at(i) = *place;
+	}
+	return 0;
+}
+
 GLOBAL init_cpus(void)
 {
 	u32 i;
@@ -438,7 +463,7 @@ GLOBAL init_cpus(void)
 		cs->domain = c->domain & (TACTUS_MAX_DOMAINS - 1);
 		cs->present = c->present;
 		place = place_at(c->place);
-		cs->alone = c->present && place && place->nr_cpus == 1;
+		cs->alone = c->present && place->nr_cpus == 1;
 	}
 	return err;
 }
@@ -452,7 +477,7 @@ GLOBAL init_places(void)
 	bpf_for(i, 0, TACTUS_MAX_PLACES) {
 		struct tactus_place *place = place_at(i);
 
-		if (!place || !place->nr_cpus)
+		if (!place->nr_cpus)
 			break;
 		err = scx_bpf_create_dsq(QUEUE_PLACE(i), -1);
 		if (!err && place->nr_cpus > 1)
@@ -512,6 +537,7 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(tactus_init)
 	if (nr_cpus > TACTUS_MAX_CPUS)
 		return -7; /* E2BIG: more CPUs than this build knows */
 	epoch = bpf_ktime_get_ns() | 1;
+	copy_places();
 	err = init_cpus();
 	if (!err)
 		err = init_places();

@@ -29,22 +29,72 @@ static __always_inline struct tactus_class_conf *general_tiers(void)
 }
 
 /*
- * Where an unmanaged thread wakes up when speeds are known: an idle CPU of the best tier, its last one if
- * that is such; claimed. -1 if there is none. Places of one CPU only: on larger machines a thread stays
- * in its cache.
+ * The same as masks, on machines of at most 64 CPUs; made anew when the agent has published. Racing
+ * writers write the same.
  */
-static __always_inline s32 fast_idle(struct tactus_class_conf *cc, s32 prev_cpu, u64 idle)
+struct {
+	u64 made_for; /* publication */
+	u64 fast;     /* CPUs of the best tier that are a place of their own */
+	u64 slow;     /* CPUs of less than 0.38 of the best speed: no bargain */
+	bool known;
+} speeds;
+
+GLOBAL make_speeds(u64 publication)
 {
-	u64 fast = 0;
+	struct tactus_class_conf *cc = general_tiers();
+	u64 fast = 0, slow = 0;
 	u32 i;
+
+	if (cc)
+		tactus_for(i, nr_cpus) {
+			struct tactus_cpu_state *cs = cpu_state_at(i);
+			u64 tier = cc->tier[cs->place & (TACTUS_MAX_PLACES - 1)];
+
+			fast |= IS_ZERO(tier) * cs->alone << (i & 63);
+			slow |= ANY_BIT(tier >> 1) << (i & 63);
+		}
+	speeds.fast = fast;
+	speeds.slow = slow;
+	speeds.known = cc;
+	speeds.made_for = publication;
+	return 0;
+}
+
+/* Are the masks to be gone by? Places of one CPU only: on larger machines a thread stays in its cache. */
+static __always_inline bool know_speeds(void)
+{
+	u32 zero = 0;
+	struct tactus_control *control = bpf_map_lookup_elem(&tactus_control, &zero);
+	u64 publication;
+
+	if (!control || nr_cpus > 64 || tactus_fallback_only || control->mode != TACTUS_MODE_LEARNED)
+		return false;
+	publication = (u64)control->version << 1 | (control->bank & 1);
+	if (unlikely(speeds.made_for != publication))
+		make_speeds(publication);
+	return speeds.known;
+}
+
+static __always_inline bool is_slow(bool known, s32 cpu)
+{
+	struct tactus_class_conf *cc;
+
+	if (nr_cpus <= 64)
+		return known && speeds.slow >> (cpu & 63) & 1;
+	cc = general_tiers();
+	return cc && cc->tier[cpu_state_at(cpu)->place & (TACTUS_MAX_PLACES - 1)] >= 2;
+}
+
+/* An idle CPU of the best tier, claimed; -1 if there is none. *idle: CPUs that it may use instead. */
+static __always_inline s32 fast_idle(struct task_struct *p, s32 prev_cpu, u64 *idle)
+{
+	u64 fast;
 	s32 cpu;
 
-	tactus_for(i, nr_cpus) {
-		struct tactus_cpu_state *cs = cpu_state_at(i);
-
-		fast |= IS_ZERO(cc->tier[cs->place & (TACTUS_MAX_PLACES - 1)]) * cs->alone << (i & 63);
-	}
-	fast &= idle;
+	if (speeds.fast >> (prev_cpu & 63) & 1 && may_run_on(p, prev_cpu) && scx_bpf_test_and_clear_cpu_idle(prev_cpu))
+		return prev_cpu;
+	*idle = idle_cpus_of(p);
+	fast = speeds.fast & *idle;
 	if (!fast)
 		return -1;
 	cpu = tactus_first_from(fast, prev_cpu);
@@ -119,22 +169,19 @@ GLOBAL make_room(struct task_struct *p TASK, s32 last, bool slow_idle)
 static __always_inline s32 place_unmanaged(struct task_struct *p, s32 prev_cpu, u64 wake_flags, bool *insert,
 					   u64 *enq_flags)
 {
-	struct tactus_class_conf *cc = general_tiers();
-	u64 idle_cpus = nr_cpus <= 64 ? idle_cpus_of(p) : ~0ull;
-	s32 cpu = prev_cpu, other;
+	bool known = know_speeds();
+	u64 idle = ~0ull;
+	s32 cpu, other;
 
-	if (cc && idle_cpus && nr_cpus <= 64) {
-		cpu = fast_idle(cc, prev_cpu, idle_cpus);
+	if (known) {
+		cpu = fast_idle(p, prev_cpu, &idle);
 		if (cpu >= 0) {
 			*insert = true;
 			return cpu;
 		}
-		cpu = prev_cpu;
 	}
-	if (idle_cpus)
-		cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, insert);
-	/* a CPU of less than 0.38 of the best speed is no bargain */
-	if (*insert && (!cc || cc->tier[cpu_state_at(cpu)->place & (TACTUS_MAX_PLACES - 1)] < 2))
+	cpu = idle ? scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, insert) : prev_cpu;
+	if (*insert && !is_slow(known, cpu))
 		return cpu;
 	other = make_room(p, prev_cpu, *insert);
 	if (other < 0)

@@ -366,6 +366,7 @@ void scheduler::running(kernel_thread& p) {
   cs.weight = p.weight != 0 ? p.weight : 100;
   cs.start_ns = now;
   cs.slice_ns = now;
+  cs.drained_ns = now;
   if (tactus_before(dom.vtime_now, vtime)) dom.vtime_now = vtime;
   cs.start_key = tactus_vtime_floor(vtime, dom.vtime_now);
 }
@@ -406,6 +407,9 @@ void scheduler::stopping(kernel_thread& p, bool runnable) {
 }
 
 void scheduler::tick(kernel_thread& p) {
+  cpu_state& cs = cpu_states[static_cast<unsigned>(p.cpu)];
+  if (cs.tid == 0 || now - cs.drained_ns < TACTUS_DRAIN_NS) return;
+  cs.drained_ns = now;
   const tactus_task* t = known(p);
   if (t == nullptr || t->running == 0) return;
   charge(p, now);

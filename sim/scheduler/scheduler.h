@@ -97,7 +97,7 @@ class scheduler {
   std::uint32_t nr_places = 0, nr_cpus = 0, nr_domains = 0;
   std::uint64_t epoch = 0;
   struct cpu_state {
-    std::uint64_t start_key = 0, start_ns = 0, slice_ns = 0;
+    std::uint64_t start_key = 0, start_ns = 0, slice_ns = 0, drained_ns = 0;
     std::uint32_t weight = 0, tid = 0, priority = 0, deadline = 0;
   };
   std::vector<cpu_state> cpu_states;
