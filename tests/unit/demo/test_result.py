@@ -102,6 +102,13 @@ class Result(unittest.TestCase):
         self.assertEqual(plan, demo.make_plan(1, 50))
         self.assertNotEqual(plan, demo.make_plan(2, 50))
         self.assertEqual({order[0] for order in plan}, set(ARMS))
+        self.assertEqual({order[1] for order in plan}, set(ARMS) - {"eevdf"})
+
+    def test_plan_loads_the_scheduler_every_other_round(self):
+        for seed in range(5):
+            slots = [arm for order in demo.make_plan(seed, 10) for arm in order]
+            loads = sum(a == "eevdf" != b for a, b in zip(slots, slots[1:]))
+            self.assertLessEqual(loads, 6)
 
 
 if __name__ == "__main__":
