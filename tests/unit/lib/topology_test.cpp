@@ -253,6 +253,7 @@ TEST_CASE("a worker steals from the same core first, then the same cache, then t
       p.detach([&] {
         const unsigned place = arrived++;
         const int cpu = k_seen_on[place];
+        while (arrived < k_workers) std::this_thread::sleep_for(100us);  // or a late worker would steal before it blocks
         detail::t_state.self->seen_on = cpu;
         if (place > 0) p.detach([&, cpu] { stolen_from.push_back(cpu); });  // into its own deque
         ++ready;
