@@ -21,7 +21,7 @@ from pathlib import Path
 TOOLS = (
     "bash bpftool setpriv capsh getpcaps taskset chrt strace stress-ng prlimit unshare nsenter "
     "grep sed awk date stat timeout sleep sort xargs find ps pgrep pkill tail head tee seq nproc "
-    "cat tr cut wc mkdir rm cp mv ln chmod chown ls dd od env kill flock jq tar uptime lscpu getconf"
+    "cat tr cut wc mkdir rm cp mv ln chmod chown ls dd od env nice kill flock jq tar uptime lscpu getconf"
 ).split()
 REQUIRED = ("bash", "busybox")
 
