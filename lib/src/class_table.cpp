@@ -32,6 +32,16 @@ class_counts& class_counts::operator-=(const class_counts& b) noexcept {
   return *this;
 }
 
+namespace {
+
+// Two callbacks cannot be compared: they count as the same where both are there.
+bool same(const class_options& a, const class_options& b) noexcept {
+  return a.priority == b.priority && a.weight == b.weight && a.deadline == b.deadline && a.features == b.features &&
+         a.missed == b.missed && !a.on_missed == !b.on_missed;
+}
+
+}  // namespace
+
 class_table::class_table() {
   class_record& unknown = records_.emplace_back();
   unknown.tag = tactus_tag_make(0, TACTUS_PRIORITY_NORMAL, 0);
@@ -42,24 +52,25 @@ class_table::class_table() {
 
 // --- finding and adding ------------------------------------------------------
 
+const class_record* class_table::find(const fingerprint& id) const noexcept {
+  for (unsigned local = 1, size = size_.load(std::memory_order_relaxed); local < size; ++local)
+    if (entry(local).id.key() == id.key()) return &entry(local);
+  return nullptr;
+}
+
 const class_record& class_table::find_or_add(std::string_view name, const fingerprint& id, const class_options& options,
-                                             bool is_site) {
+                                             bool is_site, bool& added_or_changed) {
+  added_or_changed = false;
+  if (const class_record* const known = find(id)) {
+    if (same(options, class_options{}) || same(options, known->options) || records_.size() >= k_records) return *known;
+    added_or_changed = true;
+    return change(*known, id, options);
+  }
   const unsigned size = size_.load(std::memory_order_relaxed);
-  for (unsigned local = 1; local < size; ++local)
-    if (entry(local).id.key() == id.key()) return entry(local);
   const unsigned local = number_for_new();
   if (local == 0) return records_.front();
-  class_record& r = records_.emplace_back();
-  r.name = std::string(name);
-  r.id = id;
-  r.options = options;
-  r.is_site = is_site;
-  r.local = static_cast<std::uint8_t>(local);
-  r.priority = static_cast<std::uint8_t>(options.priority);
-  r.weight = static_cast<std::uint8_t>(options.weight);
-  r.deadline_ns = static_cast<std::uint64_t>(options.deadline.count());
-  r.tag = tactus_tag_make(local, r.priority, 0);
-  r.watched = watch_all_ || (r.deadline_ns && (options.missed != missed_policy::run || options.on_missed));
+  added_or_changed = true;
+  const class_record& r = make_record(name, id, options, is_site, local);
 
   usage& u = usage_[local];
   u.base = counted(local);
@@ -71,27 +82,50 @@ const class_record& class_table::find_or_add(std::string_view name, const finger
     u.past = earlier->counts;
     evicted_.erase(earlier);
   }
-  const std::uint64_t bit = 1ull << local;
-  // The new bit first: a class of this number is seen at some priority at any time.
-  of_priority_[r.priority].fetch_or(bit, std::memory_order_seq_cst);
+  has_task_of(local, r.priority);
   current_[local].store(&r, std::memory_order_release);
-  for (unsigned p = 0; p < of_priority_.size(); ++p)
-    if (p != r.priority) of_priority_[p].fetch_and(~bit, std::memory_order_seq_cst);
+  forget_other_priorities(local, [] { return true; });  // a number is evicted when nothing is outstanding
   if (local == size) size_.store(size + 1, std::memory_order_release);
   return r;
 }
 
+const class_record& class_table::make_record(std::string_view name, const fingerprint& id, const class_options& options,
+                                             bool is_site, unsigned local) {
+  class_record& r = records_.emplace_back();
+  r.name = std::string(name);
+  r.id = id;
+  r.options = options;
+  r.is_site = is_site;
+  r.local = static_cast<std::uint8_t>(local);
+  r.priority = static_cast<std::uint8_t>(options.priority);
+  r.weight = static_cast<std::uint8_t>(options.weight);
+  r.deadline_ns = static_cast<std::uint64_t>(options.deadline.count());
+  r.tag = tactus_tag_make(local, r.priority, 0);
+  r.watched = watch_all_ || (r.deadline_ns && (options.missed != missed_policy::run || options.on_missed));
+  return r;
+}
+
+// What is queued keeps its priority, and stays visible under it (of_priority()).
+const class_record& class_table::change(const class_record& old, const fingerprint& id, const class_options& options) {
+  const class_record& r = make_record(old.name, id, options, old.is_site, old.local);
+  has_task_of(r.local, r.priority);
+  current_[r.local].store(&r, std::memory_order_release);
+  for (auto& cell : by_index_)
+    if (cell.load(std::memory_order_relaxed) == &old) cell.store(&r, std::memory_order_release);
+  return r;
+}
+
 const class_entry& class_table::add_named(const task_class& cls) {
-  std::size_t before, after;
+  bool tell = false;
   const class_record* r;
   {
     std::lock_guard guard(lock_);
-    before = records_.size();
-    r = &find_or_add(cls.name(), cls.id(), cls.options(), false);
-    after = records_.size();
+    // Without a place in the index it comes here for every task: its options count where the class is new only.
+    const class_record* const known = cls.index() < k_named ? nullptr : find(cls.id());
+    r = known ? known : &find_or_add(cls.name(), cls.id(), cls.options(), false, tell);
     if (cls.index() < k_named) by_index_[cls.index()].store(r, std::memory_order_release);
   }
-  if (after != before && on_new_class) on_new_class();
+  if (tell && on_new_class) on_new_class();
   return *r;
 }
 
@@ -101,13 +135,11 @@ const class_entry& class_table::add_site(const std::source_location& where, unsi
   std::string suffix = ":" + std::to_string(where.line());
   if (bucket) suffix += "/16^" + std::to_string(bucket - 1);
   const std::string name = std::string(file.substr(0, 31 - std::min<std::size_t>(suffix.size(), 31))) + suffix;
-  std::size_t before, after;
+  bool tell = false;
   const class_record* r;
   {
     std::lock_guard guard(lock_);
-    before = records_.size();
-    r = &find_or_add(name, fingerprint_of_site(where, bucket), class_options{}, true);
-    after = records_.size();
+    r = &find_or_add(name, fingerprint_of_site(where, bucket), class_options{}, true, tell);
     site* room = nullptr;
     for (unsigned i = 0; i < k_probes; ++i) {
       site& s = sites_[(key + i) % k_sites];
@@ -125,7 +157,7 @@ const class_entry& class_table::add_site(const std::source_location& where, unsi
       room->key.store(key, std::memory_order_release);
     }
   }
-  if (after != before && on_new_class) on_new_class();
+  if (tell && on_new_class) on_new_class();
   return *r;
 }
 

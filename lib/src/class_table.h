@@ -11,7 +11,8 @@
 // Nothing that a look-up returns ever changes or goes: a class that comes in place of
 // another is a record of its own. Who still holds the old one (a task_group, a
 // timer, a thread between look-up and submission) submits with the old priority,
-// deadline and policy; only its counts are the successor's. Memory is bounded by
+// deadline and policy; only its counts are the successor's. So it is with a named class
+// that is declared again with other options: another record under the same number. Memory is bounded by
 // k_records: when so many have been made, nothing is evicted any more.
 #ifndef TACTUS_SRC_CLASS_TABLE_H
 #define TACTUS_SRC_CLASS_TABLE_H
@@ -84,9 +85,27 @@ class class_table {
   // Numbers 0 .. size() - 1 are taken; they stay so.
   unsigned size() const noexcept { return size_.load(std::memory_order_acquire); }
   static tactus_class_desc describe(const class_record& r) noexcept;
-  // Classes of this priority, bit = local number.
+  // Classes in whose queues there may be tasks of this priority, bit = local number: their own, and what is
+  // left of records that came before them.
   std::uint64_t of_priority(unsigned priority) const noexcept {
     return of_priority_[priority].load(std::memory_order_acquire);
+  }
+  // By who has put a task of this priority into a queue of the class.
+  void has_task_of(unsigned local, unsigned priority) noexcept {
+    const std::uint64_t bit = 1ull << local;
+    if (!(of_priority_[priority].load(std::memory_order_seq_cst) & bit)) [[unlikely]]
+      of_priority_[priority].fetch_or(bit, std::memory_order_seq_cst);
+  }
+  // By who found the queues of the class empty: its own priority is the only one, if they still are. As
+  // with ready bits, who pushes looks at the bit after it, so one of the two sees the other.
+  template <class Nothing>
+  void forget_other_priorities(unsigned local, Nothing nothing) noexcept {
+    const std::uint64_t bit = 1ull << local;
+    for (unsigned p = 0; p < of_priority_.size(); ++p) {
+      if (p == entry(local).priority || !(of_priority(p) & bit)) continue;
+      of_priority_[p].fetch_and(~bit, std::memory_order_seq_cst);
+      if (!nothing()) of_priority_[p].fetch_or(bit, std::memory_order_seq_cst);
+    }
   }
 
   // Before first use: an observer sees every class.
@@ -138,8 +157,14 @@ class class_table {
   bool retry_is_due() const noexcept;
 
   // REQUIRES for all below: lock_.
-  // The class of this fingerprint, or a new one, or class 0.
-  const class_record& find_or_add(std::string_view name, const fingerprint& id, const class_options& options, bool is_site);
+  const class_record* find(const fingerprint& id) const noexcept;  // null: it has no number
+  // The class of this fingerprint, with these options if it is given any, or a new one, or class 0; added or
+  // changed: the agent should be told.
+  const class_record& find_or_add(std::string_view name, const fingerprint& id, const class_options& options, bool is_site,
+                                  bool& added_or_changed);
+  const class_record& make_record(std::string_view name, const fingerprint& id, const class_options& options, bool is_site,
+                                  unsigned local);
+  const class_record& change(const class_record& old, const fingerprint& id, const class_options& options);
   unsigned number_for_new();  // 0: none to be had
   void evict(unsigned local);
   class_counts counted(unsigned local) const { return count_local ? count_local(local) : class_counts{}; }

@@ -256,6 +256,7 @@ bool pool_core::wants_spare(unsigned priority) const noexcept {
 // settle_ready() clears the bit, then looks into the queues; this looks at the
 // bit after the last push, which is a full barrier: one of the two sees the other.
 void pool_core::push_shared(task* first, task* last, unsigned local_class) noexcept {
+  const unsigned priority = tactus_tag_priority(first->tag);  // read before others may run it
   guest* g = t_state.self ? nullptr : &my_guest();
   deque* queue = g ? g->queues[local_class].load(std::memory_order_relaxed) : nullptr;
   try {
@@ -273,6 +274,7 @@ void pool_core::push_shared(task* first, task* last, unsigned local_class) noexc
     queue = nullptr;
   }
   if (!queue) inboxes[local_class].push(first, last);
+  classes.has_task_of(local_class, priority);
   const std::uint64_t bit = 1ull << local_class;
   if (!(ready_.load(std::memory_order_seq_cst) & bit)) {
     inboxes[local_class].since_ms.store(coarse_ms(), std::memory_order_relaxed);
@@ -297,6 +299,7 @@ void pool_core::settle_ready(unsigned local_class) noexcept {
   if (!nothing_of(local_class)) return;
   const std::uint64_t bit = 1ull << local_class;
   ready_.fetch_and(~bit, std::memory_order_seq_cst);
+  classes.forget_other_priorities(local_class, [&] { return nothing_of(local_class); });
   if (nothing_of(local_class)) return;
   ready_.fetch_or(bit, std::memory_order_seq_cst);  // (1) again: a worker may have looked
   const class_entry& e = classes.entry(local_class);  // in between, and be asleep now

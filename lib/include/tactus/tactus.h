@@ -77,7 +77,7 @@ TACTUS_API unsigned tactus_pool_workers(const tactus_pool *pool);
 TACTUS_API unsigned tactus_pool_resize(tactus_pool *pool, unsigned workers);
 
 /* priority 0 background .. 3 urgent; weight 1..255; deadline from submission, 0 = none.
- * Two of one name are one class. Lives until destroyed; pools keep what they need. */
+ * Two of one name are one class; where they differ, what a pool saw last counts for both. Lives until destroyed; pools keep what they need. */
 TACTUS_API tactus_class *tactus_class_create(const char *name, int priority, int weight, uint64_t deadline_ns);
 /* All that can be declared of a class. Fill it with tactus_class_options_init(). */
 enum { TACTUS_FEATURES = 13 };

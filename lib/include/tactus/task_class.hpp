@@ -94,6 +94,7 @@ struct declared_features {
   std::optional<float> preferred_node{};       // node / 64
   std::optional<float> deadline_pressure{};    // usual run time / deadline
   std::optional<float> run_time{};             // log2(run time / 100 ns) / 24: 0 is 100 ns, 1 is 1.7 s
+  friend bool operator==(const declared_features&, const declared_features&) = default;
 };
 
 // A task whose deadline was over before it started.
@@ -127,7 +128,8 @@ TACTUS_API void declare(declared_features& features, feature f, float value) noe
 // that used it live on (they keep what they need).
 class TACTUS_API task_class {
  public:
-  // name: up to 31 bytes are kept; two objects of one name are one class.
+  // name: up to 31 bytes are kept; two objects of one name are one class. Where both have options, those
+  // of the one that a pool saw last count there from then on, for both; one without options goes by the other's.
   // Values out of range are clamped.
   explicit task_class(std::string_view name, const class_options& options = {});
 

@@ -83,6 +83,41 @@ TEST_CASE("a class keeps its number; objects of one name share it") {
   CHECK(table.of_priority(1) == 0b101);
 }
 
+TEST_CASE("declared again with other options: they count from then on, under the same number and for all objects") {
+  class_table table;
+  int told = 0;
+  table.on_new_class = [&] { ++told; };
+  const task_class first("a", {.priority = 3, .weight = 7}), second("a", {.priority = 0, .weight = 2}), bare("a");
+  const auto& before = table.named(first);
+  CHECK(told == 1);
+  CHECK(&table.named(bare) == &before);  // says nothing, changes nothing
+  const auto& after = table.named(second);
+  CHECK(told == 2);
+  CHECK(after.local == before.local);
+  CHECK(after.priority == 0);
+  CHECK(after.weight == 2);
+  CHECK(before.priority == 3);  // who holds the record goes on with it
+  for (const task_class* c : {&first, &second, &bare}) CHECK(&table.named(*c) == &after);
+  CHECK(class_table::describe(table.entry(1)).weight == 2);
+  CHECK(table.of_priority(0) == 0b10);
+  CHECK(table.of_priority(3) == 0b10);  // tasks of before may be queued
+  table.forget_other_priorities(1, [] { return false; });
+  CHECK(table.of_priority(3) == 0b10);
+  table.forget_other_priorities(1, [] { return true; });
+  CHECK(table.of_priority(3) == 0);
+  CHECK(table.of_priority(0) == 0b10);
+  table.has_task_of(1, 3);
+  CHECK(table.of_priority(3) == 0b10);
+  const task_class same("a", {.priority = 0, .weight = 2}), deadline("a", {.priority = 0, .weight = 2, .deadline = std::chrono::seconds(1)}),
+      feature("a", {.priority = 0, .weight = 2, .features = {.loop_depth = 0.5f}});
+  CHECK(&table.named(same) == &after);
+  CHECK(told == 2);
+  CHECK(table.named(deadline).deadline_ns == 1'000'000'000);
+  CHECK(table.named(feature).deadline_ns == 0);
+  CHECK(class_table::describe(table.entry(1)).declared == ((1u << TACTUS_FEATURE_LOOP_DEPTH) | (1u << TACTUS_FEATURE_PRIORITY)));
+  CHECK(told == 4);
+}
+
 TEST_CASE("while all numbers are in use the 64th class and later ones are class 0") {
   class_table table;
   int added = 0;

@@ -298,6 +298,22 @@ TEST_CASE("statistics per class are exact") {
   if (std::string(s.clock) != "none") CHECK(l.run_time >= 2ms);
 }
 
+TEST_CASE("a task that waits for one of a class whose priority was lowered meanwhile runs it itself") {
+  pool_options o = with_workers(1);
+  o.spares = 0;
+  o.outside_threads_help = false;
+  pool p(o);
+  const task_class before("changing", {.priority = 3});
+  const int got = p.submit([&] {
+    auto answer = p.submit(before, [] { return 42; });  // in a queue of the class: nobody is free to take it
+    const task_class after("changing", {.priority = 0});
+    p.detach(after, [] {});
+    return answer.get();
+  }).get();
+  CHECK(got == 42);
+  p.wait();
+}
+
 TEST_CASE("higher priorities go first, low ones are served all the same") {
   pool_options o = with_workers(1);
   o.spares = 0;

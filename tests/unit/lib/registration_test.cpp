@@ -150,6 +150,23 @@ TEST_CASE("a class added later is announced") {
   CHECK(p.registered());
 }
 
+TEST_CASE("a class that is declared again with other attributes is described anew under its number") {
+  fake_agent agent;
+  agent.listen();
+  pool p(towards(agent));
+  const task_class before("changing", {.priority = 0, .weight = 2});
+  run_tasks(p, before, 1);
+  agent.register_pool(1);
+  REQUIRE(eventually([&] { return p.registered(); }));
+  while (agent.classes.empty()) agent.read_one();
+  run_tasks(p, task_class("changing", {.priority = 2, .weight = 7}), 1);
+  while (agent.classes.size() < 2) agent.read_one();
+  CHECK(agent.classes[1].local_class == agent.classes[0].local_class);
+  CHECK(agent.classes[1].fingerprint[0] == agent.classes[0].fingerprint[0]);
+  CHECK(agent.classes[1].priority == 2);
+  CHECK(agent.classes[1].weight == 7);
+}
+
 TEST_CASE("a class that comes back with other attributes is described anew") {
   fake_agent agent;
   agent.listen();
