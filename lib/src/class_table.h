@@ -88,13 +88,12 @@ class class_table {
   // Classes in whose queues there may be tasks of this priority, bit = local number: their own, and what is
   // left of records that came before them.
   std::uint64_t of_priority(unsigned priority) const noexcept {
-    return of_priority_[priority].load(std::memory_order_acquire);
+    return of_priority_[priority].load(std::memory_order_seq_cst);
   }
   // By who has put a task of this priority into a queue of the class.
   void has_task_of(unsigned local, unsigned priority) noexcept {
     const std::uint64_t bit = 1ull << local;
-    if (!(of_priority_[priority].load(std::memory_order_seq_cst) & bit)) [[unlikely]]
-      of_priority_[priority].fetch_or(bit, std::memory_order_seq_cst);
+    if (!(of_priority(priority) & bit)) of_priority_[priority].fetch_or(bit, std::memory_order_seq_cst);
   }
   // By who found the queues of the class empty: its own priority is the only one, if they still are. As
   // with ready bits, who pushes looks at the bit after it, so one of the two sees the other.

@@ -222,7 +222,7 @@ void pool_core::submit_from_outside(task* t, const class_entry& e) {
 
 // For whom to wake: a worker that searches finds the task itself, but an urgent
 // one does not rely on that, since a searcher may be waiting for a CPU.
-worker* pool_core::claim_for(const class_entry& e) noexcept {
+worker* pool_core::claim_sleeping(const class_entry& e) noexcept {
   const bool urgent = e.priority >= k_first_urgent;
   if (urgent ? nr_idle_.load(std::memory_order_relaxed) != 0 : may_wake())
     if (worker* w = claim_idle(false, e.local)) return w;
@@ -257,29 +257,39 @@ bool pool_core::wants_spare(unsigned priority) const noexcept {
 // bit after the last push, which is a full barrier: one of the two sees the other.
 void pool_core::push_shared(task* first, task* last, unsigned local_class) noexcept {
   const unsigned priority = tactus_tag_priority(first->tag);  // read before others may run it
-  guest* g = t_state.self ? nullptr : &my_guest();
-  deque* queue = g ? g->queues[local_class].load(std::memory_order_relaxed) : nullptr;
+  if (!push_to_own_queue(first, last, local_class)) inboxes[local_class].push(first, last);
+  if (!((ready_classes() & classes.of_priority(priority)) >> local_class & 1)) [[unlikely]]
+    make_ready(local_class, priority);
+}
+
+bool pool_core::push_to_own_queue(task*& first, task* last, unsigned local_class) noexcept {
+  if (t_state.self) return false;
+  guest& g = my_guest();
+  if (g.shared) return false;
   try {
-    if (g && !g->shared && !queue) {
+    deque* queue = g.queues[local_class].load(std::memory_order_relaxed);
+    if (!queue) {
       queue = new deque;
-      g->queues[local_class].store(queue, std::memory_order_release);
+      g.queues[local_class].store(queue, std::memory_order_release);
     }
-    while (queue && first != last) {
+    while (first != last) {
       task* next = static_cast<task*>(first->next.load(std::memory_order_relaxed));
       queue->push(first);
       first = next;
     }
-    if (queue) queue->push_shared(first);
-  } catch (...) {  // no memory for a larger ring: the rest goes where it needs none
-    queue = nullptr;
+    queue->push_shared(first);
+    return true;
+  } catch (...) {  // std::bad_alloc: the inbox needs no memory
+    return false;
   }
-  if (!queue) inboxes[local_class].push(first, last);
+}
+
+void pool_core::make_ready(unsigned local_class, unsigned priority) noexcept {
   classes.has_task_of(local_class, priority);
   const std::uint64_t bit = 1ull << local_class;
-  if (!(ready_.load(std::memory_order_seq_cst) & bit)) {
-    inboxes[local_class].since_ms.store(coarse_ms(), std::memory_order_relaxed);
-    ready_.fetch_or(bit, std::memory_order_seq_cst);
-  }
+  if (ready_classes() & bit) return;
+  inboxes[local_class].since_ms.store(coarse_ms(), std::memory_order_relaxed);
+  ready_.fetch_or(bit, std::memory_order_seq_cst);
 }
 
 bool pool_core::nothing_of(unsigned local_class) const noexcept {

@@ -139,7 +139,9 @@ class pool_core {
   bool unset_idle(worker& w) noexcept;      // false: claimed by a waker
   // By the pool's selection rule, for a task of this class. Null: none sleeps.
   worker* claim_idle(bool spare, unsigned local_class = 0) noexcept;
-  worker* claim_for(const class_entry& e) noexcept;  // whom to wake for a task; null: nobody
+  worker* claim_for(const class_entry& e) noexcept {  // whom to wake for a task; null: nobody
+    return e.priority >= k_first_urgent || may_wake() ? claim_sleeping(e) : nullptr;
+  }
   void hand_over(worker& w, task* t, std::uint64_t next_tag) noexcept;
   bool may_wake() const noexcept {
     return nr_idle_.load(std::memory_order_seq_cst) != 0 && searching_.load(std::memory_order_seq_cst) == 0;
@@ -255,6 +257,12 @@ class pool_core {
   void stop_fences(worker& w) noexcept;
   selection select_idle(std::span<candidate> candidates, unsigned local_class) const noexcept;
   guest& find_guest();
+  worker* claim_sleeping(const class_entry& e) noexcept;
+  // Into the calling thread's own queue of the class; false: it has none, or there is no memory for a
+  // larger one, and those from `first` on are left.
+  bool push_to_own_queue(task*& first, task* last, unsigned local_class) noexcept;
+  // There is a task of the class, with this priority, that the bits do not show yet.
+  void make_ready(unsigned local_class, unsigned priority) noexcept;
   bool nothing_of(unsigned local_class) const noexcept;
   bool anything_ready(unsigned lowest) const noexcept;  // a ready bit may be a little out of date
   void count_external_submit(guest& g, const class_entry& e, std::uint64_t count = 1) noexcept;
