@@ -25,15 +25,15 @@ struct learner_config {
 	std::uint64_t machine = 0; // fingerprint of this machine, kept in checkpoints; 0: none in particular
 
 	// targets and loss
-	int segment_length = 32;	  // n: decisions per segment
-	double discount_beta = 0.15;	  // b = discount_beta / mean service time
+	int segment_length = 64;	  // n: decisions per segment
+	double discount_beta = 0.1;	  // b = discount_beta / mean service time
 	double service_time_ns = 0;	  // 0: measured (set_service_time_ns, else mean gap)
 	int target = 0;			  // 0 V-trace, 1 n-step return, 2 GAE (lambda = trace_factor): step.h
 	double trace_factor = 0.98;	  // c_k = trace_factor * min(trace_clip, rho)
 	double ratio_clip = 1.0;	  // rb_k = min(ratio_clip, rho)
 	double trace_clip = 1.0;
 	double value_weight = 0.5;	  // of (v - V)^2
-	double entropy_start = 0.02;	  // h, linear from start to end ..
+	double entropy_start = 0.05;	  // h, linear from start to end ..
 	double entropy_end = 5e-4;
 	double entropy_decisions = 200e3;  // .. over so many decisions
 	double prior_start = 0.05;	  // kappa, halves every prior_half_life decisions
@@ -51,16 +51,17 @@ struct learner_config {
 	double reward_deadline = 0;
 
 	// centring
-	double centring_step = 1e-3;	  // step of the means eta, scale, gap once warmed up
+	double centring_step = 1e-4;	  // step of the means eta, scale, gap once warmed up. Faster, a queue that stays
+					   // full soon counts as what is usual, and holding everything costs nothing
 	double advantage_step = 1e-2;	  // step of the mean square of A, per update
 	double max_cost_rate = 1e5;	  // weighted tasks present above this: a bad area, not learned from
 
 	// step
-	double learning_rate_start = 3e-3; // from start ..
+	double learning_rate_start = 2e-3; // from start ..
 	double learning_rate_end = 2e-4;   // .. to the floor
 	double learning_rate_decisions = 400e3;
 	int learning_rate_shape = linear;  // 0 linear, 1 half a cosine
-	double gradient_clip = 0.5;	   // global norm
+	double gradient_clip = 20;	   // global norm: well above what is usual (2 to 6), or it biases the gradient
 	double kl_target = 0;		   // > 0: the rate is also adapted so that consecutive rows differ by about
 					   // so many nats; at most 10 times and at least a tenth of the schedule's
 	double rms_decay = 0.99;
@@ -78,10 +79,10 @@ struct learner_config {
 
 	// rows
 	int exploration = sampling;	   // 0 sampling, 1 epsilon-greedy, 2 argmax: exploration.h
-	double explore_start = 0.01;	   // e, the uniform share of a row, at first ..
+	double explore_start = 0.002;	   // e, the uniform share of a row, at first ..
 	double explore_decay = 0.995;	   // .. times this with every update ..
-	double floor = 0.01;		   // .. down to this
-	double floor_deadline = 0.004;	   // at most, of a deadline class
+	double floor = 0.002;		   // .. down to this
+	double floor_deadline = 0.001;	   // at most, of a deadline class
 	double still_power = 10;	   // odds of a row's actions are raised to it while learning is off, without
 					   // floor: nobody learns from the worse choice. Equal places stay equal.
 

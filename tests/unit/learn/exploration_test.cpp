@@ -111,6 +111,7 @@ TEST_CASE("compiled rows: exploration decays as the learner updates, of a deadli
 	config.learning_rate_start = config.learning_rate_end = 0; // the actor stays; only e changes
 	config.explore_start = 0.5;
 	config.explore_decay = 0.99;
+	config.floor_deadline = 0.004; // enough units of a row to be measured
 	learner_set learner(config);
 	queue_sim sim({1, 0.25}, {{3e-6, 1e5, 1}, {2e-6, 1e5, 1}}, 5);
 	row_bank bank;

@@ -72,7 +72,7 @@ learner_config quick()
 	// Short segments and fast rates: policies differ, and there are many segments, within a few thousand decisions.
 	c.segment_length = 16, c.trace_factor = 0.9;
 	c.learning_rate_start = 7e-3, c.learning_rate_end = 5e-4, c.learning_rate_decisions = 200e3;
-	c.entropy_start = 0.01, c.entropy_decisions = 50e3;
+	c.entropy_start = 0.01, c.entropy_decisions = 50e3, c.gradient_clip = 0.5;
 	return c;
 }
 
