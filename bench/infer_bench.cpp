@@ -8,6 +8,7 @@
 // Does not: include the drawing of an action (see `decision`), publish rows.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "agent/learn/inference.h"

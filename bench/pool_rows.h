@@ -2,6 +2,7 @@
 // What the files of tactus-bench pool share: clocks, work of a known length, and who measures which rows.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 

@@ -12,6 +12,7 @@
 #include <ctime>
 #include <dirent.h>
 #include <execinfo.h>
+#include <initializer_list>
 #include <unistd.h>
 
 extern "C" __attribute__((weak)) void __sanitizer_print_stack_trace(void);

@@ -9,6 +9,7 @@
 #include "agent/publish/scheduler_maps.h"
 
 #include <atomic>
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <mutex>

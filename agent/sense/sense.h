@@ -11,6 +11,7 @@
 #ifndef TACTUS_AGENT_SENSE_SENSE_H
 #define TACTUS_AGENT_SENSE_SENSE_H
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <limits>

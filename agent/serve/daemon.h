@@ -27,6 +27,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>

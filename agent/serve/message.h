@@ -7,6 +7,7 @@
 #include <tactus/abi/registration.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <variant>
 #include <vector>

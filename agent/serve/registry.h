@@ -10,6 +10,7 @@
 
 #include "agent/serve/session.h"
 
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <stdexcept>

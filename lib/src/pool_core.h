@@ -54,6 +54,7 @@
 #include "worker.h"
 
 #include <atomic>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <mutex>

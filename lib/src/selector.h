@@ -10,6 +10,7 @@
 
 #include <tactus/selection.hpp>
 
+#include <cstdint>
 #include <span>
 
 namespace tactus::detail {

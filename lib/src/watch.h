@@ -8,6 +8,8 @@
 
 #include <tactus/submission.hpp>
 
+#include <cstdint>
+
 namespace tactus::detail {
 
 struct watch {

@@ -10,6 +10,7 @@
 
 #include <tactus/task_group.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <sched.h>
 

@@ -2,6 +2,7 @@
 // tactus-sim run: one or more policies on one machine and work load, over one or more seeds.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
 #include <memory>
 

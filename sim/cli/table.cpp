@@ -3,6 +3,7 @@
 // holds already are not done again, so an interrupted table goes on where it was.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <fstream>

@@ -14,6 +14,7 @@
 //   bandit              immediate dispatch by LinUCB on the worker's own sojourn time
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>

@@ -13,6 +13,7 @@
 #include "bpf/policy.h"
 #include "solve/rules.h"
 
+#include <cstdint>
 #include <deque>
 #include <random>
 

@@ -9,6 +9,7 @@
 #include "solve/models.h"
 #include "solve/rules.h"
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>

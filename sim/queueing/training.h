@@ -7,6 +7,7 @@
 #include "queueing/environment.h"
 #include "queueing/system.h"
 
+#include <cstdint>
 #include <functional>
 
 namespace tactus::sim {

@@ -16,6 +16,7 @@
 
 #include "solve/process.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace tactus::sim {

@@ -6,6 +6,7 @@
 
 #include "solve/process.h"
 
+#include <cstdint>
 #include <memory>
 
 namespace tactus::sim {

@@ -7,6 +7,7 @@
 // Plain data; the file format stands in docs/simulator.md.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>

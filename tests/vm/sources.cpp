@@ -5,6 +5,7 @@
 //
 // Frequencies: the events of a known row are compared with the probabilities they carry; a bound of
 // 4.5 standard deviations makes a false alarm rarer than once in 100,000 tests.
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <memory>

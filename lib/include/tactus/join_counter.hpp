@@ -6,6 +6,8 @@
 
 #include "submission.hpp"
 
+#include <cstdint>
+
 namespace tactus::detail {
 
 // Counts a group's tasks. The owner (the thread that made it) counts without

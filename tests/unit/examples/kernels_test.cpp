@@ -2,6 +2,7 @@
 // The frame example's work kernels against plain definitions of what they compute.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>

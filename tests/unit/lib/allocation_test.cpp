@@ -3,6 +3,7 @@
 // forked, looped over and waited for.
 #include <tactus/tactus.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <doctest/doctest.h>

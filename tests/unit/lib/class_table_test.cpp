@@ -2,6 +2,7 @@
 // Task classes: fingerprints, local numbers, the bound of 63, descriptions.
 #include "class_table.h"
 
+#include <algorithm>
 #include <chrono>
 #include <doctest/doctest.h>
 #include <memory>

@@ -10,6 +10,7 @@
 #include <tactus/abi/tag_page.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>

@@ -7,6 +7,7 @@
 #include <sizing.h>
 
 #include <doctest/doctest.h>
+#include <algorithm>
 #include <numeric>
 #include <sched.h>
 #include <thread>

@@ -2,6 +2,8 @@
 // Same machine, load, policy and seed: the same calls of the scheduler's ops, bit for bit.
 #include "tests/unit/sim/support.h"
 
+#include <algorithm>
+
 using namespace tactus::sim;
 using namespace tactus::sim::test;
 

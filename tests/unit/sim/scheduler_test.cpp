@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The scheduler's rules in the simulator: bounds of holding, heartbeat, torn rows, rings, counters,
 // probabilities of the events, preemption.
+#include <algorithm>
 #include <functional>
 
 #include "tests/unit/sim/support.h"
