@@ -113,7 +113,7 @@ def guest_options(options, plan, out, host):
 def run_in_vm(options, plan, folder):
     longest = 240 + options.learn_seconds * 2 + options.rounds * len(ARMS) * (options.slot_seconds + options.warmup_seconds + 6)
     command = [REPOSITORY / "scripts/vm.sh", "--kernel", options.kernel, "--cpus", str(CPUS), "--speeds", SPEEDS, "--memory", MEMORY,
-               "--timeout", f"{longest:.0f}", "--bin", Path(options.build) / "bin", "--out", folder / "out", "--console", folder / "console.log",
+               "--timeout", f"{longest:.0f}", "--again", "1", "--bin", Path(options.build) / "bin", "--out", folder / "out", "--console", folder / "console.log",
                "--", "/tactus/scripts/demo/guest.sh", *guest_options(options, plan, "/out", host=False)]
     say(f"booting a VM: kernel {options.kernel}, {CPUS} CPUs with speeds of {SPEEDS} % of a host CPU")
     return subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, check=False).returncode

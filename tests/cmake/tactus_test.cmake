@@ -68,11 +68,11 @@ function(tactus_add_vm_test name)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
-  math(EXPR whole "${arg_TIMEOUT} + 120")
+  math(EXPR whole "2 * (${arg_TIMEOUT} + 120)")  # a VM that the emulator spoils is started anew
   foreach(kernel IN LISTS TACTUS_VM_KERNELS)
     set(folder ${CMAKE_BINARY_DIR}/vm/${name}.${kernel})
     add_test(NAME ${name}.${kernel}
-      COMMAND ${PROJECT_SOURCE_DIR}/scripts/vm.sh --kernel ${kernel} --bin ${CMAKE_BINARY_DIR}/bin
+      COMMAND ${PROJECT_SOURCE_DIR}/scripts/vm.sh --kernel ${kernel} --again 2 --bin ${CMAKE_BINARY_DIR}/bin
         --out ${folder}/out --console ${folder}/console.log --timeout ${arg_TIMEOUT} ${arg_VM_ARGS} -- ${arg_COMMAND}
       WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
     tactus_set_test_properties(${name}.${kernel} TRUE ${whole} vm kernel-${kernel} ${arg_LABELS})

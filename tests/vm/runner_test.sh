@@ -121,6 +121,18 @@ check "a panic gives 123" is "$code" 123
 check "a panic is told" stderr_has "the guest panicked"
 check "a panic shows the console's last lines" stderr_has "vm: console: "
 
+# oops BYTE: as if the kernel had run into an int3 where memory holds BYTE, then a panic.
+oops() {
+  echo "echo begun; echo 'Oops: int3: 0000 [#1] SMP' >/dev/kmsg; echo 'Code: 00 $1 <1f> 44 00' >/dev/kmsg
+        echo c >/proc/sysrq-trigger; sleep 10"
+}
+run --again 1 -- bash -c "$(oops 0f)"
+check "a fault of the emulator's gives 123 in the end" is "$code" 123
+check "a fault of the emulator's is told" stderr_has "a fault of the emulator's"
+check "--again starts anew, as often as it says" is "$(grep -c begun "$tmp/stdout")" 2
+run --again 1 -- bash -c "$(oops cc)"
+check "--again is not for the kernel's own faults" is "$code $(grep -c begun "$tmp/stdout")" "123 1"
+
 # CPUs of unequal speed: a fixed piece of work on each. On an emulated CPU interrupts cost a slow CPU
 # relatively more, so the ratio is not exactly 70 / 20; others use the host, so the bounds are wide.
 cat >"$tmp/spin.sh" <<'SPIN'
