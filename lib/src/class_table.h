@@ -55,6 +55,10 @@ class class_table {
  public:
   class_table();
 
+  // Around fork(): no other thread is in the middle of a change that the child would see half of.
+  void before_fork() { lock_.lock(); }
+  void after_fork() { lock_.unlock(); }
+
   const class_entry& named(const task_class& cls) {
     const std::uint32_t index = cls.index();
     if (index < k_named) {

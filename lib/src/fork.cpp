@@ -4,6 +4,7 @@
 // in the call that submits it. Tasks that waited at the fork belong to the
 // parent, which runs them; the child forgets them. A task that forks must end
 // its child by exec or _exit.
+#include "memory_watch.h"
 #include "pool_core.h"
 #include "registration.h"
 #include "thread_state.h"
@@ -26,14 +27,17 @@ pool_list& list() {
     pthread_atfork(
         [] {
           list().lock.lock();
+          for (pool_core* core : list().pools) core->before_fork();
           task_memory_before_fork();
         },
         [] {
           task_memory_after_fork();
+          for (pool_core* core : list().pools) core->after_fork();
           list().lock.unlock();
         },
         [] {
           task_memory_after_fork();
+          for (pool_core* core : list().pools) core->after_fork();
           for (pool_core* core : list().pools) core->after_fork_in_child();
           if (t_state.self) t_state.sleep = nullptr;  // the worker's, which this thread is no longer
           t_state.self = nullptr;
@@ -61,6 +65,22 @@ void give_back_guest(const guest_ref& ref) noexcept {
   std::lock_guard guard(list().lock);
   for (const pool_core* core : list().pools)
     if (core->id == ref.pool_id) ref.place->taken.store(false, std::memory_order_release);
+}
+
+// The locks that a child may need. Nobody takes another lock, runs a task or calls anybody with one of
+// them held. The others (stop, resize, timers) are held for long; a forked pool returns before it takes them.
+void pool_core::before_fork() {
+  classes.before_fork();
+  memory->before_fork();
+  agent->before_fork();
+  error_lock_.lock();
+}
+
+void pool_core::after_fork() {
+  error_lock_.unlock();
+  agent->after_fork();
+  memory->after_fork();
+  classes.after_fork();
 }
 
 void pool_core::after_fork_in_child() noexcept {

@@ -50,6 +50,9 @@ class memory_watch {
   // By a worker: takes t over if it is to wait. False: run it.
   bool put_aside(task* t) noexcept;
 
+  void before_fork() { lock_.lock(); }
+  void after_fork() { lock_.unlock(); }
+
   std::string status() const;
   std::uint64_t deferred() const noexcept { return deferred_.load(std::memory_order_relaxed); }
 

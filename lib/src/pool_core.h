@@ -246,6 +246,8 @@ class pool_core {
   }
 
   // fork(): every pool of the process.
+  void before_fork();
+  void after_fork();
   void after_fork_in_child() noexcept;
 
  private:

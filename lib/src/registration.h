@@ -36,6 +36,8 @@ class registration {
   void start();          // throws std::system_error; does nothing where switched off
   void stop() noexcept;  // joins the thread; more than once is fine
   void classes_changed() noexcept;
+  void before_fork() { lock_.lock(); }
+  void after_fork() { lock_.unlock(); }
   void after_fork_in_child() noexcept { registered_.store(false, std::memory_order_relaxed); }
   bool registered() const noexcept { return registered_.load(std::memory_order_acquire); }
   registration_status status() const;

@@ -3,9 +3,11 @@
 #include <tactus/tactus.hpp>
 
 #include <doctest/doctest.h>
+#include <string>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
+#include <vector>
 
 using namespace tactus;
 using namespace std::chrono_literals;
@@ -71,6 +73,44 @@ TEST_CASE("a child runs tasks inside submit; the parent is not disturbed") {
   for (const auto& s : p.stats().classes) submitted += s.submitted, finished += s.finished;
   CHECK(submitted == finished);
   CHECK(ran == static_cast<int>(finished));
+}
+
+TEST_CASE("a child finds no lock taken that another thread held at the fork") {
+  pool p(two());
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> busy;
+  busy.emplace_back([&] {  // in the middle of declaring classes, nearly always
+    for (unsigned i = 0; !stop; ++i) (void)p.stats(), p.submit(task_class("c" + std::to_string(i % 50)), [] {}).get();
+  });
+  busy.emplace_back([&] {  // .. of keeping an error
+    while (!stop) {
+      p.detach([] { throw 1; });
+      try {
+        p.wait();
+      } catch (int) {
+      }
+    }
+  });
+  for (int i = 0; i < 500; ++i) {
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(20);  // hangs: dies of it
+      p.detach(task_class("child " + std::to_string(i)), [] { throw 2; });
+      try {
+        p.wait();
+        _exit(1);
+      } catch (int) {
+      }
+      (void)p.stats();
+      (void)p.registration();
+      _exit(p.submit([] { return 5; }).get() == 5 ? 0 : 2);
+    }
+    int status = -1;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    REQUIRE(status == 0);
+  }
+  stop = true;
+  for (auto& t : busy) t.join();
 }
 
 #if !defined(__SANITIZE_THREAD__)  // the thread sanitizer forbids threads in a forked child
