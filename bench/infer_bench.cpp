@@ -68,7 +68,7 @@ struct contender {
 
 contender ours(const world_ptr& w, instruction_set which, std::string name) {
   auto pi = std::make_shared<inference>(which);
-  pi->set_weights(w->theta.data());
+  pi->set_weights(w->theta.data(), false);
   std::vector<std::uint8_t> all(TACTUS_NR_SITUATIONS);
   for (std::size_t s = 0; s < all.size(); ++s) all[s] = static_cast<std::uint8_t>(s);
   return {std::move(name),

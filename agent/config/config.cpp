@@ -132,6 +132,7 @@ void read_learning(section& s, learn::learner_config& l) {
            {"accumulate", &learn::learner_config::accumulate},
            {"target", &learn::learner_config::target},
            {"weight_init", &learn::learner_config::weight_init},
+           {"layer_norm", &learn::learner_config::layer_norm},
            {"exploration", &learn::learner_config::exploration},
            {"learning_rate_shape", &learn::learner_config::learning_rate_shape},
            {"converged_publishes", &learn::learner_config::converged_publishes},

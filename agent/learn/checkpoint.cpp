@@ -93,6 +93,11 @@ checkpoint_layout network_layout()
 	return {k_nr_blocks, k_nr_weights, shape};
 }
 
+std::uint64_t checkpoint_layout::shape_of(bool layer_norm) const
+{
+	return layer_norm ? fnv(&layer_norm, sizeof layer_norm, shape) : shape;
+}
+
 std::string encode_checkpoint(checkpoint const& c, checkpoint_layout const& layout)
 {
 	std::size_t const vector_bytes = sizeof(float) * layout.nr_weights;
@@ -102,7 +107,7 @@ std::string encode_checkpoint(checkpoint const& c, checkpoint_layout const& layo
 	h.header_bytes = sizeof(header);
 	h.nr_blocks = layout.nr_blocks;
 	h.nr_weights = layout.nr_weights;
-	h.shape = layout.shape;
+	h.shape = layout.shape_of(c.layer_norm);
 	h.file_bytes = sizeof(header) + 3 * vector_bytes + sizeof(std::uint64_t);
 	h.decisions_trained = c.decisions_trained;
 	h.updates = c.updates;
@@ -133,7 +138,7 @@ checkpoint decode_checkpoint(std::string_view data, std::string const& name, che
 					 : h.schema == k_schema_without_machine ? k_short_header
 										: 0;
 	if (h.header_bytes != header_bytes || h.nr_blocks != layout.nr_blocks || h.nr_weights != layout.nr_weights ||
-	    h.shape != layout.shape)
+	    (h.shape != layout.shape_of(false) && h.shape != layout.shape_of(true)))
 		refuse(checkpoint_fault::schema, name,
 		       "is of another version (schema " + std::to_string(h.schema) + ", " + std::to_string(h.nr_weights) +
 			       " weights; this agent has schema " + std::to_string(k_schema) + ", " +
@@ -164,6 +169,7 @@ checkpoint decode_checkpoint(std::string_view data, std::string const& name, che
 	c.updates = h.updates;
 	c.updates_of_advantage = h.updates_of_advantage;
 	c.mean_square_advantage = h.mean_square_advantage;
+	c.layer_norm = h.shape == layout.shape_of(true);
 	c.machine = h.machine;
 	c.frozen_updates = h.frozen_updates;
 	return c;

@@ -5,6 +5,10 @@
 // endian, as all machines Tactus runs on. A file that is not exactly what its
 // header says is refused; nothing is repaired.
 //
+// Weights mean another function with layer normalisation than without: the shape
+// says also which of the two they were learned with. Files without have the shape
+// they had before there was the choice.
+//
 // Schema 3 has in its header also the machine that was learned on; schema 2,
 // which has not, is read as of no particular machine.
 #pragma once
@@ -20,6 +24,7 @@ namespace tactus::learn {
 struct checkpoint {
 	std::vector<float> theta, squares, prior; // nr_weights each; squares: RMSProp's g
 	std::uint64_t decisions_trained = 0, updates = 0;
+	bool layer_norm = false;	  // of the network that learned them
 	double mean_square_advantage = 0;
 	std::uint64_t updates_of_advantage = 0;
 	std::uint64_t machine = 0;	  // fingerprint of the machine learned on; 0: none in particular
@@ -30,6 +35,7 @@ struct checkpoint {
 struct checkpoint_layout {
 	std::uint32_t nr_blocks, nr_weights;
 	std::uint64_t shape; // of the blocks' rows and columns
+	std::uint64_t shape_of(bool layer_norm) const; // what the header has
 };
 checkpoint_layout network_layout();
 

@@ -96,7 +96,7 @@ double clone_fallback(learner_config const& config, float* theta)
 				b.add(int(b.contexts.size()) - 1, random_situation(random, c));
 		}
 		shared.snapshot(theta);
-		pi.forward(theta, b);
+		pi.forward(theta, b, config.layer_norm);
 		pi.zero_gradients();
 		double kl = 0;
 		int const n = b.size();

@@ -49,6 +49,7 @@ constexpr field k_fields[] = {
 	{"learning_rate_shape", &learner_config::learning_rate_shape, 0, 1},
 	{"kl_target", &learner_config::kl_target, 0, 10},
 	{"weight_init", &learner_config::weight_init, 0, 2},
+	{"layer_norm", &learner_config::layer_norm, 0, 1},
 	{"converged_kl", &learner_config::converged_kl, 0, 10},
 	{"converged_publishes", &learner_config::converged_publishes, 1, 1e6},
 	{"transfer_updates", &learner_config::transfer_updates, 0, 1e9},

@@ -69,6 +69,7 @@ struct learner_config {
 	int accumulate = 1;		   // segments per step
 
 	int weight_init = 0;		   // 0 variance 1/fan-in, 1 He (2/fan-in), 2 orthogonal; for clone_steps 0 above all
+	int layer_norm = 0;		   // 1: the trunk's sums are normalised before tanh (network.h); kept in checkpoints
 
 	// convergence: rows differ by less than this from those before, ..
 	double converged_kl = 1e-3;

@@ -12,7 +12,8 @@ namespace tactus::learn {
 static_assert(kernel::trunk == k_trunk && kernel::head == k_head && kernel::context == k_context &&
 	      kernel::state == k_state_size && kernel::task == k_task_size && kernel::tiers == TACTUS_MAX_TIERS &&
 	      kernel::situation == k_situation && kernel::task_z == k_task_z && kernel::place == k_place_size &&
-	      kernel::max_places == k_max_places && k_hold_scale == 0.25);
+	      kernel::max_places == k_max_places && k_hold_scale == 0.25 &&
+	      kernel::norm_epsilon == k_norm_epsilon);
 
 std::string_view name_of(instruction_set which)
 {
@@ -116,9 +117,10 @@ inference::inference(instruction_set which)
 {
 }
 
-void inference::set_weights(float const* theta)
+void inference::set_weights(float const* theta, bool layer_norm)
 {
 	pack(theta, *weights_);
+	weights_->layer_norm = layer_norm;
 }
 
 void inference::decide(context const& c, unsigned situation, std::span<float> out) const

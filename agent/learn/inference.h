@@ -42,8 +42,8 @@ class inference {
 public:
 	explicit inference(instruction_set which = chosen_instruction_set());
 
-	// Takes k_nr_weights weights.
-	void set_weights(float const* theta);
+	// Takes k_nr_weights weights, of a network with layer normalisation or without.
+	void set_weights(float const* theta, bool layer_norm);
 
 	// Logits of one decision: c.nr_places places, then hold.
 	void decide(context const& c, unsigned situation, std::span<float> out) const;

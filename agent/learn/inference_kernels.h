@@ -18,6 +18,7 @@ constexpr int situation = tiers + steps;
 constexpr int task_z = task + 2;
 constexpr int place = 12;
 constexpr int max_places = 64;
+constexpr float norm_epsilon = 1e-5f;
 
 // One class's encoded inputs: a view of network.h's context.
 struct features {
@@ -40,6 +41,7 @@ struct alignas(64) weights {
 	float trunk_b[trunk], hold_h[trunk];
 	float head_o[head];
 	float hold_1, hold_s[situation], hold_task[task_z];
+	bool layer_norm;
 };
 static_assert(sizeof(weights) - sizeof(weights::trunk_x) <= 16 * 1024);
 

@@ -73,6 +73,7 @@ struct learner_set::impl {
 	void note(step_report const& r, double norm, bool applied);
 	void rows_changed(double kl, double tasks_present);
 	stream_figures busiest();
+	checkpoint read(std::string const& path) const;
 	std::uint64_t frozen_left() const // several learners may each take the last one
 	{
 		return std::uint64_t(std::max<std::int64_t>(0, frozen_updates.load(std::memory_order_relaxed)));
@@ -303,7 +304,7 @@ void learner_set::compile(std::shared_ptr<policy_inputs const> inputs, row_sink&
 		contexts->slot[k_max_slots] = encode(nobody, 0, p.config, updates);
 	}
 	p.shared.snapshot(p.compile_theta.data());
-	p.compile_pi.set_weights(p.compile_theta.data());
+	p.compile_pi.set_weights(p.compile_theta.data(), p.config.layer_norm);
 	bool const exploring = p.learning.load(std::memory_order_relaxed);
 
 	constexpr std::size_t row_size = TACTUS_MAX_PLACES;
@@ -400,7 +401,7 @@ std::vector<double> learner_set::distribution(policy_inputs const& inputs, unsig
 	weights<float> theta;
 	impl_->shared.snapshot(theta.data());
 	inference pi;
-	pi.set_weights(theta.data());
+	pi.set_weights(theta.data(), impl_->config.layer_norm);
 	std::vector<float> z(std::size_t(x.nr_places) + 1);
 	pi.decide(x, situation, z);
 	std::vector<double> out(z.size());
@@ -485,7 +486,7 @@ held_out_report learner_set::validate(std::uint64_t after) const
 		std::scoped_lock lock(p.stats_mutex);
 		champion = p.champion;
 	}
-	validator v;
+	validator v(p.config.layer_norm);
 	std::vector<segment_value> current, before;
 	for (auto const& s : segments) {
 		current.push_back(v.evaluate(theta.data(), theta.data(), *s));
@@ -511,7 +512,7 @@ void learner_set::set_champion()
 
 void learner_set::load_champion(std::string const& path)
 {
-	checkpoint const c = read_checkpoint(path);
+	checkpoint const c = impl_->read(path);
 	std::scoped_lock lock(impl_->stats_mutex);
 	impl_->champion = std::make_shared<weights<float> const>(Eigen::Map<weights<float> const>(c.theta.data()));
 }
@@ -524,6 +525,18 @@ void learner_set::restore_champion()
 		p.shared.set(p.champion->data(), nullptr);
 	}
 	p.held_out.clear();
+}
+
+// A checkpoint of this network. Throws checkpoint_error: also for weights learned with the other layer_norm.
+checkpoint learner_set::impl::read(std::string const& path) const
+{
+	checkpoint c = read_checkpoint(path);
+	if (c.layer_norm != bool(config.layer_norm))
+		throw checkpoint_error(checkpoint_fault::schema,
+				       "checkpoint " + path + ": was learned with layer_norm = " + std::to_string(c.layer_norm) +
+					       " and this learner has " + std::to_string(config.layer_norm) +
+					       "; set layer_norm = " + std::to_string(c.layer_norm) + ", or start without this file");
+	return c;
 }
 
 void learner_set::begin_environment()
@@ -550,6 +563,7 @@ void learner_set::save(std::string const& path) const
 	c.updates = p.updates.load(std::memory_order_relaxed);
 	c.mean_square_advantage = p.mean_square_advantage.load(std::memory_order_relaxed);
 	c.updates_of_advantage = p.updates_of_advantage.load(std::memory_order_relaxed);
+	c.layer_norm = p.config.layer_norm;
 	c.machine = p.config.machine;
 	c.frozen_updates = p.frozen_left();
 	write_checkpoint(path, c);
@@ -557,8 +571,8 @@ void learner_set::save(std::string const& path) const
 
 void learner_set::load(std::string const& path)
 {
-	checkpoint c = read_checkpoint(path);
 	impl& p = *impl_;
+	checkpoint c = p.read(path);
 	if (c.machine && p.config.machine && c.machine != p.config.machine) {
 		c.prior = c.theta;
 		c.decisions_trained = 0;

@@ -45,6 +45,24 @@ template <class Block> void tanh_in_place(Block&& m)
 	m.array() = m.array().tanh();
 }
 
+// N of network.h: brings a column to mean 0 and variance 1. Returns what it was multiplied by.
+template <class Column> auto normalise(Column&& a)
+{
+	using scalar = typename std::decay_t<Column>::Scalar;
+	a.array() -= a.mean();
+	scalar const inverse_deviation = 1 / std::sqrt(a.squaredNorm() / k_trunk + scalar(k_norm_epsilon));
+	a *= inverse_deviation;
+	return inverse_deviation;
+}
+
+// Of d loss / d N(a) makes d loss / d a: mean and deviation are functions of a too.
+template <class Column, class Normalised>
+void normalise_backward(Column&& d, Normalised const& normalised, typename Normalised::Scalar inverse_deviation)
+{
+	auto const mean = d.mean(), along = d.dot(normalised) / k_trunk;
+	d.array() = (d.array() - mean - along * normalised.array()) * inverse_deviation;
+}
+
 template <class Matrix> void reserve(Matrix& m, int rows, int cols)
 {
 	if (m.rows() != rows || m.cols() < cols)
@@ -145,7 +163,7 @@ void initial_weights(std::uint64_t seed, float* theta, int init)
 	draw(b_value_h, k_trunk, 0.01);
 }
 
-template <class Scalar> void evaluation<Scalar>::forward(Scalar const* theta, batch const& b)
+template <class Scalar> void evaluation<Scalar>::forward(Scalar const* theta, batch const& b, bool layer_norm)
 {
 	int const n = b.size();
 	int const nc = int(b.contexts.size());
@@ -207,6 +225,14 @@ template <class Scalar> void evaluation<Scalar>::forward(Scalar const* theta, ba
 	h.noalias() = ws * z.template middleRows<k_situation>(1);
 	for (int i = 0; i < n; ++i)
 		h.col(i) += base_.col(b.context_of[i]);
+	layer_norm_ = layer_norm;
+	if (layer_norm) {
+		reserve(normalised_, k_trunk, n);
+		reserve(inverse_deviation_, std::max<int>(n, int(inverse_deviation_.size())), 1);
+		for (int i = 0; i < n; ++i)
+			inverse_deviation_[i] = normalise(h.col(i));
+		normalised_.leftCols(n) = h;
+	}
 	tanh_in_place(h);
 	u.noalias() = wh * h;
 	u.colwise() += view<b_head_b>(theta);
@@ -323,6 +349,8 @@ template <class Scalar> void evaluation<Scalar>::backward(Scalar const* theta, b
 	d_h.noalias() += view<b_hold_h>(theta) * d_hold.transpose();
 	d_h.noalias() += view<b_value_h>(theta) * d_value.transpose();
 	d_h.array() *= 1 - h.array().square();
+	for (int i = 0; layer_norm_ && i < n; ++i)
+		normalise_backward(d_h.col(i), normalised_.col(i), inverse_deviation_[i]);
 	view<b_trunk_b>(gradient) += d_h.rowwise().sum();
 	view<b_trunk_s>(gradient).noalias() += d_h * z.template middleRows<k_situation>(1).transpose();
 	base_.leftCols(nc).setZero(); // now: sum of d_h over a context's columns

@@ -5,7 +5,7 @@
 // gradients are checked. Relies on Eigen; knows nothing of learning, rows or
 // decisions.
 //
-//   trunk   H = tanh(Wx x + Ws s + b)              64; x, s below
+//   trunk   H = tanh(N(Wx x + Ws s + b))           64; x, s below
 //   place   U = Wh H + b'                          16
 //           T_p = tanh(U + Wf f_p + i_p Wi [1; f_p])
 //           logit_p = wo . T_p + [f_p; i_p]' B z
@@ -27,6 +27,9 @@
 // places apart are few; with equal steps per weight (RMSProp) hold would swing
 // several times faster than any preference among places, and a row that holds
 // everything for a second undoes what it learned.
+//
+// N is the identity, or with layer_norm N(a) = (a - mean a) / sqrt(var a + 1e-5) over
+// the 64 units (layer normalisation, Ba, Kiros & Hinton 2016; without gain and bias).
 //
 // x is scaled by a tenth: on most machines some fifty of its inputs are constant
 // (absent marks), so that with equal steps per weight the trunk's bias would move
@@ -53,6 +56,7 @@ inline constexpr int k_z = 1 + k_situation + k_task_z;
 inline constexpr int k_place_i = k_place_size + 1;
 inline constexpr double k_hold_scale = 0.25;
 inline constexpr float k_context_scale = 0.1f;
+inline constexpr float k_norm_epsilon = 1e-5f; // added to the variance in N
 
 // The features one class has in one version of the rows.
 struct context {
@@ -177,7 +181,8 @@ public:
 	using matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
 	using vector = Eigen::Matrix<Scalar, Eigen::Dynamic, 1>;
 
-	void forward(Scalar const* theta, batch const& b);
+	// layer_norm: whether N is layer normalisation; backward is of the same network.
+	void forward(Scalar const* theta, batch const& b, bool layer_norm);
 
 	// Logits of column i: places, then hold. value(i) = V.
 	int nr_places(int i) const { return offset_[i + 1] - offset_[i]; }
@@ -191,12 +196,15 @@ public:
 	Scalar& d_hold(int i) { return d_hold_[i]; }
 	Scalar& d_value(int i) { return d_value_[i]; }
 
-	// Adds d loss / d theta to gradient. REQUIRES: forward(theta, b) before.
+	// Adds d loss / d theta to gradient. REQUIRES: forward(theta, b, ..) before.
 	void backward(Scalar const* theta, batch const& b, Scalar* gradient);
 
 private:
 	std::vector<int> offset_;	// of column i among all (column, place) pairs
 	std::vector<int> context_place_; // of context c among all (context, place) pairs
+	bool layer_norm_ = false;	// of the last forward
+	matrix normalised_;		// N(a) per column, and
+	vector inverse_deviation_;	// 1 / sqrt(var a + 1e-5); both with layer_norm only
 	matrix z_, h_, d_h_, u_, d_u_, q_;
 	std::vector<int> state_of_;	 // of context c among the different machine states
 	matrix state_base_;		 // Wx x of the machine state, per different state

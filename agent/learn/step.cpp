@@ -128,10 +128,10 @@ Scalar learner_step<Scalar>::gradient(learner_config const& config, schedule con
 		}
 		column_.push_back(batch_.column_of(which, k.situation));
 	}
-	pi_.forward(theta, batch_);
+	pi_.forward(theta, batch_, config.layer_norm);
 	pi_.zero_gradients();
 	if (kappa > 0)
-		prior_.forward(prior, batch_);
+		prior_.forward(prior, batch_, config.layer_norm);
 
 	if (!fixed_targets)
 		for (auto* x : {&r_, &g_, &rho_bar_, &c_, &v_, &advantage_, &keep_, &floor_})

@@ -128,8 +128,8 @@ segment_value validator::evaluate(float const* theta, float const* critic, segme
 		batch_.contexts.push_back(&k.inputs->of(k.slot));
 		batch_.add(int(batch_.contexts.size()) - 1, k.situation);
 	}
-	pi_.forward(theta, batch_);
-	v_.forward(critic, batch_);
+	pi_.forward(theta, batch_, layer_norm_);
+	v_.forward(critic, batch_, layer_norm_);
 	r_.resize(n), g_.resize(n), rho_.assign(n, 1), value_.resize(n + 1);
 	for (std::size_t i = 0; i <= n; ++i)
 		value_[i] = double(v_.value(int(i)));

@@ -72,9 +72,12 @@ private:
 // k_nr_weights). Keeps buffers: one per thread.
 class validator {
 public:
+	explicit validator(bool layer_norm) : layer_norm_(layer_norm) {}
+
 	segment_value evaluate(float const* theta, float const* critic, segment const& s);
 
 private:
+	bool layer_norm_; // of the network
 	evaluation<float> pi_, v_;
 	batch batch_;
 	std::vector<double> r_, g_, rho_, value_, row_;

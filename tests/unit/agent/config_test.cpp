@@ -138,7 +138,7 @@ TEST_CASE("how is explored, validated, settled and carried over can be set") {
   const config c = parse_config(
       "[agent]\nchampion = true\n[learning]\nexploration = 1\nexplore_start = 0.2\nexplore_decay = 0.9\nheld_out = 0.1\n"
       "transfer_updates = 7\nconverged_kl = 0.01\nconverged_publishes = 9\nkl_target = 0.02\nlearning_rate_shape = 1\n"
-      "target = 2\nweight_init = 1\n", "f");
+      "target = 2\nweight_init = 1\nlayer_norm = 1\n", "f");
   CHECK(c.champion);
   CHECK(c.learner.exploration == tactus::learn::epsilon_greedy);
   CHECK(c.learner.explore_start == 0.2);
@@ -151,4 +151,5 @@ TEST_CASE("how is explored, validated, settled and carried over can be set") {
   CHECK(c.learner.learning_rate_shape == tactus::learn::cosine);
   CHECK(c.learner.target == tactus::learn::gae);
   CHECK(c.learner.weight_init == tactus::learn::he_init);
+  CHECK(c.learner.layer_norm == 1);
 }

@@ -216,6 +216,44 @@ TEST_CASE("a refused checkpoint leaves the learner as it was")
 	CHECK(bytes_of(dir.file("good")) == bytes_of(dir.file("after")));
 }
 
+TEST_CASE("weights learned with layer normalisation are refused without it, and the other way round")
+{
+	folder dir;
+	learner_config off = quick(), on = quick();
+	on.layer_norm = 1;
+	learner_set with(on), without(off);
+	with.save(dir.file("on"));
+	without.save(dir.file("off"));
+	CHECK(read_checkpoint(dir.file("on")).layer_norm);
+	CHECK_FALSE(read_checkpoint(dir.file("off")).layer_norm);
+	auto refused = [&](learner_set& learner, std::string const& path) {
+		for (bool champion : {false, true}) {
+			try {
+				champion ? learner.load_champion(path) : learner.load(path);
+				FAIL("accepted: " << path);
+			} catch (checkpoint_error const& e) {
+				CHECK(e.fault() == checkpoint_fault::schema);
+				CHECK(std::string(e.what()).find(path) != std::string::npos);
+				CHECK(std::string(e.what()).find("layer_norm") != std::string::npos);
+			}
+		}
+	};
+	refused(without, dir.file("on"));
+	refused(with, dir.file("off"));
+	refused(with, TACTUS_START_MODEL);
+	with.save(dir.file("after"));
+	CHECK(bytes_of(dir.file("after")) == bytes_of(dir.file("on"))); // nothing changed
+	on.seed = off.seed = 99;
+	learner_set with_too(on), without_too(off);
+	with_too.load(dir.file("on"));
+	with_too.load_champion(dir.file("on"));
+	without_too.load(dir.file("off"));
+	with_too.save(dir.file("after"));
+	CHECK(bytes_of(dir.file("after")) == bytes_of(dir.file("on")));
+	without_too.save(dir.file("after"));
+	CHECK(bytes_of(dir.file("after")) == bytes_of(dir.file("off")));
+}
+
 TEST_CASE("a course that begins anew keeps the policy, makes it the prior, and starts the schedules over")
 {
 	folder dir;

@@ -5,6 +5,7 @@
 #include "agent/learn/step.h"
 #include "queue_sim.h"
 
+#include <cmath>
 #include <doctest/doctest.h>
 #include <functional>
 #include <tuple>
@@ -75,6 +76,7 @@ TEST_CASE("every hyper-parameter changes what is learned")
 		{"target", [](auto& c) { c.target = gae; }},
 		{"weight_init", [](auto& c) { c.weight_init = he_init; }},
 		{"weight_init", [](auto& c) { c.weight_init = orthogonal_init; }},
+		{"layer_norm", [](auto& c) { c.layer_norm = 1; }},
 		{"kl_target", [](auto& c) { c.kl_target = 1e-2; }},
 		{"trace_factor", [](auto& c) { c.trace_factor = 0.8; }},
 		{"ratio_clip", [](auto& c) { c.ratio_clip = 2; }},
@@ -121,6 +123,35 @@ TEST_CASE("every hyper-parameter changes what is learned")
 	}
 }
 
+TEST_CASE("with and without layer normalisation rows, step, prior, clone and validation are of one network")
+{
+	for (int layer_norm : {0, 1}) {
+		INFO("layer_norm " << layer_norm);
+		learner_config c;
+		c.layer_norm = layer_norm;
+		c.held_out = 0.2;
+		c.learning_rate_start = c.learning_rate_end = 0; // so that all of them have the same weights
+		learner_set learner(c);
+		queue_sim sim({1, 0.25}, {{5e-6, 1e5, 1}}, 5);
+		row_bank bank;
+		learner.compile(sim.inputs(1), bank);
+		while (sim.decisions() < 12000)
+			sim.step(chooser::rows, &bank, 1, &learner);
+		auto const stats = learner.stats();
+		CHECK(std::abs(stats.mean_ratio - 1) < 2e-3);
+		CHECK(stats.kl_prior < 1e-6);
+		auto const report = learner.validate();
+		REQUIRE(report.segments > 20);
+		CHECK(report.current.effective_segments > 0.99 * report.segments);
+		auto const both_idle = learner.distribution(*sim.inputs(1), 1, 0b11), fast_idle = learner.distribution(*sim.inputs(1), 1, 0b01);
+		CHECK(std::abs(both_idle[0] - 0.46) < 0.12); // the fallback, smoothed
+		CHECK(std::abs(both_idle[1] - 0.46) < 0.12);
+		CHECK(fast_idle[0] > 0.8);
+		tactus_row const& row = bank.row(1, 0b01);
+		CHECK(std::abs(fast_idle[0] - double(row.cdf[0]) / TACTUS_CDF_ONE) < 1e-3);
+	}
+}
+
 TEST_CASE("accumulated gradients make one update of so many segments")
 {
 	learner_config c = base();
@@ -158,6 +189,7 @@ TEST_CASE("values out of range are refused by name")
 		{"learning_rate_start", [](auto& c) { c.learning_rate_start = 2; }},
 		{"rms_decay", [](auto& c) { c.rms_decay = 1; }},
 		{"trace_clip", [](auto& c) { c.trace_clip = 2; }},
+		{"layer_norm", [](auto& c) { c.layer_norm = 2; }},
 		{"floor", [](auto& c) { c.floor = 1.5; }},
 		{"clone_smoothing", [](auto& c) { c.clone_smoothing = std::nan(""); }},
 		{"kept_versions", [](auto& c) { c.kept_versions = 0; }},

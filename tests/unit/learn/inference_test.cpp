@@ -70,39 +70,40 @@ TEST_CASE("every instruction set gives the network's logits, one by one and by t
 {
 	std::mt19937_64 random(4);
 	auto const situations = all_situations();
-	for (int nr_places : {1, 2, 4, 5, 16, 64}) {
-		weights<float> const theta = random_weights(random);
-		weights<double> const theta_d = theta.cast<double>();
-		context const c = random_context(random, nr_places);
-		batch b;
-		b.contexts.push_back(&c);
-		for (unsigned s : situations)
-			b.add(0, s);
-		evaluation<double> reference;
-		reference.forward(theta_d.data(), b);
-		std::vector<double> expected;
-		for (int i = 0; i < b.size(); ++i) {
-			auto const places = reference.place_logits(i);
-			expected.insert(expected.end(), places.begin(), places.end());
-			expected.push_back(reference.hold_logit(i));
-		}
-		for (instruction_set which : instruction_sets()) {
-			INFO(name_of(which) << ", " << nr_places << " places");
-			inference pi(which);
-			pi.set_weights(theta.data());
-			pi.set_context(c);
-			std::vector<float> by_class(expected.size()), single(expected.size());
-			pi.logits(situations, by_class);
-			std::size_t const width = std::size_t(nr_places) + 1;
+	for (bool layer_norm : {false, true})
+		for (int nr_places : {1, 2, 4, 5, 16, 64}) {
+			weights<float> const theta = random_weights(random);
+			weights<double> const theta_d = theta.cast<double>();
+			context const c = random_context(random, nr_places);
+			batch b;
+			b.contexts.push_back(&c);
 			for (unsigned s : situations)
-				pi.decide(c, s, std::span(single).subspan(s * width, width));
-			CHECK(difference(by_class, expected) < k_inference_tolerance);
-			CHECK(difference(single, expected) < k_inference_tolerance);
-			std::vector<float> again(expected.size());
-			pi.logits(situations, again);
-			CHECK(again == by_class);
+				b.add(0, s);
+			evaluation<double> reference;
+			reference.forward(theta_d.data(), b, layer_norm);
+			std::vector<double> expected;
+			for (int i = 0; i < b.size(); ++i) {
+				auto const places = reference.place_logits(i);
+				expected.insert(expected.end(), places.begin(), places.end());
+				expected.push_back(reference.hold_logit(i));
+			}
+			for (instruction_set which : instruction_sets()) {
+				INFO(name_of(which) << ", " << nr_places << " places, layer_norm " << layer_norm);
+				inference pi(which);
+				pi.set_weights(theta.data(), layer_norm);
+				pi.set_context(c);
+				std::vector<float> by_class(expected.size()), single(expected.size());
+				pi.logits(situations, by_class);
+				std::size_t const width = std::size_t(nr_places) + 1;
+				for (unsigned s : situations)
+					pi.decide(c, s, std::span(single).subspan(s * width, width));
+				CHECK(difference(by_class, expected) < k_inference_tolerance);
+				CHECK(difference(single, expected) < k_inference_tolerance);
+				std::vector<float> again(expected.size());
+				pi.logits(situations, again);
+				CHECK(again == by_class);
+			}
 		}
-	}
 }
 
 TEST_CASE("tanh: within 1e-5, odd, bounded, monotone, and finite for everything")

@@ -77,6 +77,8 @@ TEST_CASE("the gradient of the loss agrees with central differences in every lay
 {
 	std::mt19937_64 random(7);
 	learner_config config;
+	SUBCASE("plain") {}
+	SUBCASE("with layer normalisation") { config.layer_norm = 1; }
 	config.floor = 0.05; // so that the floor's part of the gradient is seen
 	schedule const now{1e-3, 0.02, 0.3};
 	weights<float> start, other;
@@ -124,6 +126,8 @@ TEST_CASE("float and double agree")
 {
 	std::mt19937_64 random(11);
 	learner_config config;
+	SUBCASE("plain") {}
+	SUBCASE("with layer normalisation") { config.layer_norm = 1; }
 	weights<float> theta;
 	initial_weights(5, theta.data());
 	weights<double> const theta_d = theta.cast<double>();
@@ -135,6 +139,44 @@ TEST_CASE("float and double agree")
 	learner_step<float>().gradient(config, now, theta.data(), nullptr, 1, data, f.data(), report);
 	learner_step<double>().gradient(config, now, theta_d.data(), nullptr, 1, data, d.data(), report);
 	CHECK((f.cast<double>() - d).norm() < 1e-4 * d.norm());
+}
+
+TEST_CASE("layer normalisation brings the trunk's sums to mean 0 and variance 1 in each column")
+{
+	std::mt19937_64 random(13);
+	learner_config config;
+	auto const inputs = random_contexts(random, 3, config);
+	batch b;
+	for (int slot = 0; slot < 3; ++slot) {
+		b.contexts.push_back(&inputs->slot[std::size_t(slot)]);
+		for (unsigned situation : {0x00u, 0x15u, 0x7fu})
+			b.add(slot, situation);
+	}
+	weights<float> start;
+	initial_weights(6, start.data());
+	weights<double> theta = start.cast<double>();
+	view<b_trunk_b>(theta.data()).setConstant(0.3); // a mean to be taken off
+	view<b_hold_z>(theta.data()).setZero();
+	// The trunk before tanh, a column each: hold's logit reads one unit at a time.
+	auto sums = [&](bool layer_norm) {
+		Eigen::MatrixXd a(k_trunk, b.size());
+		evaluation<double> pi;
+		for (int unit = 0; unit < k_trunk; ++unit) {
+			view<b_hold_h>(theta.data()).setZero();
+			theta[k_blocks[b_hold_h].offset + unit] = 1;
+			pi.forward(theta.data(), b, layer_norm);
+			for (int i = 0; i < b.size(); ++i)
+				a(unit, i) = std::atanh(pi.hold_logit(i) / k_hold_scale);
+		}
+		return a;
+	};
+	Eigen::MatrixXd const plain = sums(false), normalised = sums(true);
+	for (int i = 0; i < b.size(); ++i) {
+		Eigen::ArrayXd const centred = plain.col(i).array() - plain.col(i).mean();
+		Eigen::ArrayXd const expected = centred / std::sqrt(centred.square().mean() + 1e-5);
+		CHECK((normalised.col(i).array() - expected).abs().maxCoeff() < 1e-6);
+		CHECK((plain.col(i).array() - expected).abs().maxCoeff() > 0.3);
+	}
 }
 
 TEST_CASE("the encoding clamps, survives what is no number, and marks what is absent")
@@ -175,6 +217,8 @@ TEST_CASE("the first policy is the fallback, within a few hundredths of a nat")
 	learner_config config;
 	weights<float> theta;
 	initial_weights(config.seed, theta.data());
+	SUBCASE("plain") {}
+	SUBCASE("with layer normalisation") { config.layer_norm = 1; }
 	double const kl = clone_fallback(config, theta.data());
 	MESSAGE("mean KL(fallback || clone) = " << kl << " nats");
 	CHECK(kl < 0.05);

@@ -162,7 +162,7 @@ TEST_CASE("without lag the ratio of every decision drawn from a row is 1 to with
 	for (unsigned s = 0; s < TACTUS_NR_SITUATIONS; ++s)
 		b.add(0, s);
 	evaluation<float> pi;
-	pi.forward(theta.data(), b);
+	pi.forward(theta.data(), b, config.layer_norm);
 
 	for (int trial = 0; trial < 3000; ++trial) {
 		unsigned const s = unsigned(random() % TACTUS_NR_SITUATIONS);
