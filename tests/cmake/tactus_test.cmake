@@ -14,15 +14,20 @@ set(tactus_test_environment
   "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1"
   "PYTHONDONTWRITEBYTECODE=1")
 
-# tactus_add_test(NAME SOURCES a.cpp... [LIBS lib...] [LABELS label...] [TIMEOUT s] [SERIAL] [NO_MAIN] [AS_SHIPPED])
+# tactus_add_test(NAME SOURCES a.cpp... [LIBS lib...] [LABELS label...] [TIMEOUT s] [SERIAL] [NO_MAIN] [AS_SHIPPED] [ONE_THREAD])
 # A doctest program; it has the label `native` besides those given.
 # SERIAL: no other test beside it (it measures times). NO_MAIN: it brings its own main().
 # AS_SHIPPED: what is tested is in headers, so the test is compiled with the optimisation of the build.
+# ONE_THREAD: neither the test nor what it calls has a second thread, so that the thread sanitizer has nothing
+# to see; not built for it.
 # Other tests have -O1 there: a quarter less compile time, and what they test is in a library with its own.
 function(tactus_add_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "SERIAL;NO_MAIN;AS_SHIPPED" "TIMEOUT" "SOURCES;LIBS;LABELS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "SERIAL;NO_MAIN;AS_SHIPPED;ONE_THREAD" "TIMEOUT" "SOURCES;LIBS;LABELS")
   if(arg_UNPARSED_ARGUMENTS OR NOT arg_SOURCES)
     message(FATAL_ERROR "tactus_add_test(${name}): give SOURCES; did not understand '${arg_UNPARSED_ARGUMENTS}'")
+  endif()
+  if(arg_ONE_THREAD AND TACTUS_SANITIZE MATCHES thread)
+    return()
   endif()
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_LIBS} tactus_flags Threads::Threads)
