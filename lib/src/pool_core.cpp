@@ -409,6 +409,16 @@ bool pool_core::unset_idle(worker& w) noexcept {
   return true;
 }
 
+bool pool_core::another_runs(const worker& w) const noexcept {
+  for (unsigned i = 0; i < nr_workers && nr_idle() + 1 < active_workers(); ++i) {
+    const worker& other = workers[i];
+    if (&other == &w || other.rests.load(std::memory_order_relaxed)) continue;
+    if (idle_[i / 64].load(std::memory_order_relaxed) >> (i % 64) & 1) continue;
+    if (other.tid.load(std::memory_order_relaxed) != 0 && !other.delivered.load(std::memory_order_relaxed)) return true;
+  }
+  return false;
+}
+
 worker* pool_core::claim_idle(bool spare, unsigned local_class) noexcept {
   const unsigned from = spare ? nr_workers : 0, to = spare ? nr_threads() : nr_workers;
   for (;;) {

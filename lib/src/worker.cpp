@@ -363,10 +363,10 @@ task* worker::search(const wait_condition* condition, unsigned lowest) {
 }
 
 // After search() has found nothing: where the last two waits were short, the next
-// may be as well, and to be found awake saves a wake-up. Only the last worker
-// that is awake does so, and for 0.3 ms at most.
+// may be as well, and to be found awake saves a wake-up. Only where no other
+// worker runs, and for 0.3 ms at most.
 task* worker::linger() {
-  if (spare || core->nr_idle() + 1 < core->active_workers()) return nullptr;
+  if (spare || core->another_runs(*this)) return nullptr;
   const std::uint64_t longest = std::max(idle_ticks_[0], idle_ticks_[1]);
   if (longest > linger_ticks_) return nullptr;
   const std::uint64_t limit = longest + longest / 4 + linger_ticks_ / 4;
@@ -386,7 +386,7 @@ task* worker::linger() {
 // After search() has found nothing. A worker that has hardly been awake, since
 // others keep up with what comes, would be woken for the next task and find
 // nothing again; so it looks again a few times before it can be woken, in short
-// sleeps by the clock. Only while another worker is awake, and one at a time: so
+// sleeps by the clock. Only while another worker runs, and one at a time: so
 // the delay of a task that all others are too busy for is one such sleep.
 task* worker::nap() {
   if (spare || core->active_workers() < 2) return nullptr;
@@ -396,7 +396,7 @@ task* worker::nap() {
   bool searching = true;
   for (int i = 0; i < k_naps && !t; ++i) {
     // The other may fall asleep while this one naps: then it is the one to wake.
-    if (core->nr_idle() + 1 >= core->active_workers() || core->state() >= pool_core::state_kind::stopped) break;
+    if (!core->another_runs(*this) || core->state() >= pool_core::state_kind::stopped) break;
     if (searching) {
       stop_searching();
       searching = false;
