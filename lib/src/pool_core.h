@@ -139,7 +139,7 @@ class pool_core {
   bool all_idle() const noexcept;           // spares too; false also where that is not known
   bool unset_idle(worker& w) noexcept;      // false: claimed by a waker
   // Is a worker besides w awake and running? One that was started or woken may wait for a CPU for ms,
-  // behind the thread that woke it: until it has run, it does not count.
+  // behind the thread that woke it: until it has run, it does not count. REQUIRES: w is awake.
   bool another_runs(const worker& w) const noexcept;
   // By the pool's selection rule, for a task of this class. Null: none sleeps.
   worker* claim_idle(bool spare, unsigned local_class = 0) noexcept;

@@ -96,26 +96,25 @@ TEST_CASE("a loop that turns out to be long gets every worker besides the caller
 
 TEST_CASE("a worker that was started or woken and has not come to run yet is not one that runs") {
   pool p(quiet(2));
-  until_all_sleep(p);
   detail::pool_core& core = p.core();
-  std::atomic<int> busy{-1};
+  std::atomic<int> busy{0};
   std::atomic<bool> over{false};
-  auto task = p.submit([&] {
-    busy = static_cast<int>(detail::t_state.self->index);
+  const auto hold = [&] {
+    ++busy;
     while (!over) std::this_thread::sleep_for(100us);
-  });
-  while (busy < 0 || core.nr_idle() != 1) std::this_thread::sleep_for(100us);
-  detail::worker& runs = core.workers[static_cast<unsigned>(busy.load())];
-  const detail::worker& sleeps = core.workers[static_cast<unsigned>(1 - busy)];
-  CHECK(core.another_runs(sleeps));
-  CHECK(!core.another_runs(runs));
+  };
+  auto one = p.submit(hold), other = p.submit(hold);
+  while (busy < 2) std::this_thread::sleep_for(100us);
+  detail::worker& w = core.workers[1];
+  CHECK(core.another_runs(core.workers[0]));
   // It reads neither before its task has ended.
-  runs.delivered = true;  // as if it had been woken just now
-  CHECK(!core.another_runs(sleeps));
-  runs.delivered = false;
-  const int tid = runs.tid.exchange(0);  // as if it had just been started
-  CHECK(!core.another_runs(sleeps));
-  runs.tid = tid;
+  w.delivered = true;  // as if it had been woken just now
+  CHECK(!core.another_runs(core.workers[0]));
+  w.delivered = false;
+  const int tid = w.tid.exchange(0);  // as if it had just been started
+  CHECK(!core.another_runs(core.workers[0]));
+  w.tid = tid;
   over = true;
-  task.get();
+  one.get();
+  other.get();
 }
