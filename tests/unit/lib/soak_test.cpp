@@ -25,10 +25,10 @@ using namespace std::chrono_literals;
 namespace {
 
 #if defined(__SANITIZE_THREAD__)
-constexpr bool k_forks = false;  // the sanitizer's own locks do not survive a fork of many threads
+constexpr bool k_forks = false;  // the sanitizers' own locks do not survive a fork of many threads
 constexpr long k_scale = 20;
 #elif defined(__SANITIZE_ADDRESS__)
-constexpr bool k_forks = true;
+constexpr bool k_forks = false;
 constexpr long k_scale = 10;
 #else
 constexpr bool k_forks = true;
