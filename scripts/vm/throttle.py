@@ -2,11 +2,17 @@
 """Slows single threads down by CPU bandwidth control, one cgroup each (cgroup v1 or v2).
 
 Relies on: a cgroup hierarchy with the cpu controller that this process may write to (root, or a
-delegated subtree). On v2 the threads go into threaded cgroups below one of their own.
+delegated subtree), or sudo: then a second process of this file, as root, sets the limits and takes
+them off when its standard input ends, whatever became of the first. On v2 the threads go into
+threaded cgroups below one of their own.
 Does not: choose threads or speeds; that is run.py, which maps vCPUs to threads by QMP.
 """
 import os
 import re
+import shutil
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -82,9 +88,28 @@ class Throttle:
         self._version = 0
         self._group = None
         self._home = None  # v2: where the process was, and goes back to
+        self._helper = None  # of this file, as root
 
     def apply(self, process, thread_percent):
-        """thread_percent: [(thread id, percent or None for no limit)] of the process."""
+        """thread_percent: [(thread id, percent or None for no limit)] of the process. ERRORS: ThrottleError."""
+        try:
+            self._apply_here(process, thread_percent)
+        except ThrottleError as error:
+            if os.geteuid() == 0 or not shutil.which("sudo"):
+                raise
+            self._apply_by_sudo(process, thread_percent, error)
+
+    def _apply_by_sudo(self, process, thread_percent, reason):
+        words = [f"{thread}:{percent}" for thread, percent in thread_percent if percent is not None]
+        if subprocess.run(["sudo", "-n", "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+            print("vm.sh: --speeds needs root here: sudo may ask for your password", file=sys.stderr, flush=True)
+        self._helper = subprocess.Popen(["sudo", sys.executable, os.path.abspath(__file__), str(process), *words],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        if self._helper.stdout.readline() != b"applied\n":
+            self.remove()
+            raise ThrottleError(f"{reason}; sudo did not help either")
+
+    def _apply_here(self, process, thread_percent):
         tried = []
         for version, parent in self._candidates():
             _sweep(parent)
@@ -99,7 +124,7 @@ class Throttle:
                 self.remove()
         where = "; tried " + ", ".join(tried) if tried else ""
         raise ThrottleError("--speeds needs a writable cgroup with the cpu controller" + where +
-                            "; run as root, or in a container with cgroups delegated")
+                            "; run as root, by a user with sudo, or in a container with cgroups delegated")
 
     def _candidates(self):
         for kind, mount, options in _mounts():
@@ -153,6 +178,11 @@ class Throttle:
 
     def remove(self):
         """Takes the limits off and removes the cgroups; the threads run on unlimited."""
+        helper, self._helper = self._helper, None
+        if helper:
+            helper.stdin.close()
+            helper.stdout.read()
+            helper.wait()
         group, self._group = self._group, None
         if not group or not group.is_dir():
             return
@@ -183,3 +213,25 @@ class Throttle:
             if not group.is_dir():
                 return
             time.sleep(0.05)
+
+
+def main(arguments):
+    """PROCESS THREAD:PERCENT...: says "applied", and takes the limits off at the end of standard input."""
+    # The terminal's signals reach this one too; the end of the other one's run is what counts.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    throttle = Throttle()
+    try:
+        pairs = [word.split(":") for word in arguments[1:]]
+        throttle.apply(int(arguments[0]), [(int(thread), int(percent)) for thread, percent in pairs])
+    except ThrottleError as error:
+        print(f"vm.sh: {error}", file=sys.stderr)
+        return 1
+    print("applied", flush=True)
+    sys.stdin.read()
+    throttle.remove()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
