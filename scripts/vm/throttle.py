@@ -223,7 +223,7 @@ def main(arguments):
     throttle = Throttle()
     try:
         pairs = [word.split(":") for word in arguments[1:]]
-        throttle.apply(int(arguments[0]), [(int(thread), int(percent)) for thread, percent in pairs])
+        throttle.apply(int(arguments[0]), [(int(thread), float(percent)) for thread, percent in pairs])
     except ThrottleError as error:
         print(f"vm.sh: {error}", file=sys.stderr)
         return 1

@@ -29,7 +29,7 @@ def refused(self, process, pairs):
 throttle.Throttle._apply_here = refused
 t = throttle.Throttle()
 try:
-    t.apply(int(sys.argv[1]), [(int(sys.argv[1]), 50)])
+    t.apply(int(sys.argv[1]), [(int(sys.argv[1]), 62.5)])
 except throttle.ThrottleError as error:
     print(error, flush=True)
     sys.exit(3)
