@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "agent/learn/api.h"
-#include "queueing/environment.h"
+#include "queueing/training.h"
 #include "sim/policy/policy.h"
 #include "sim/pretrain/dice.h"
 #include "sim/pretrain/random_system.h"
@@ -94,19 +94,15 @@ class course {
 
   void system(std::uint64_t number) {
     const oracle_system system(make_random_system(number));
-    environment env(system.asked_once, system.nr_places, number);
-    const auto rows = system.table();
-    row_writer sink(*rows);
+    closed_loop loop(system, learner_, number, version_);
     const auto disguise = disguise_of(number);
     begin();
     learner_.set_service_time_ns(k_service_ns);
-    while (env.decisions() < settings_.per_world) {
-      const auto in = system.inputs(++version_);
-      disguise(in->state);
-      learner_.compile(in, sink);
-      env.use(*rows, version_, &learner_);
-      env.run_decisions(k_publish_every);
+    while (loop.decisions() < settings_.per_world) {
+      loop.publish([&](learn::policy_inputs& in) { disguise(in.state); });
+      loop.run_decisions(k_publish_every);
     }
+    version_ = loop.version();
     learner_.set_learning(false);
   }
 
@@ -119,12 +115,6 @@ class course {
   }
 
  private:
-  struct row_writer final : learn::row_sink {
-    explicit row_writer(row_table& t) : to(t) {}
-    void put(unsigned slot, unsigned situation, const tactus_row& row) override { to.row(slot, situation) = row; }
-    row_table& to;
-  };
-
   void begin() {
     learner_.begin_environment();
     learner_.set_learning(true);

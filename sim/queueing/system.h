@@ -47,6 +47,16 @@ struct oracle_system {
   mutable std::unique_ptr<struct optimum> best_;
 };
 
+// Receives a learner's rows into a table, which must outlive it.
+class table_sink : public learn::row_sink {
+ public:
+  explicit table_sink(row_table& to) : to_(to) {}
+  void put(unsigned slot, unsigned situation, const tactus_row& row) override { to_.row(slot, situation) = row; }
+
+ private:
+  row_table& to_;
+};
+
 // Tier of a relative speed: the agent's bounds (agent/publish/tiers.cpp).
 std::uint8_t tier_of_speed(double relative);
 

@@ -9,15 +9,6 @@
 namespace tactus::sim {
 namespace {
 
-class table_sink final : public learn::row_sink {
- public:
-  explicit table_sink(row_table& to) : to_(to) {}
-  void put(unsigned slot, unsigned situation, const tactus_row& row) override { to_.row(slot, situation) = row; }
-
- private:
-  row_table& to_;
-};
-
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -30,6 +21,14 @@ measured measure_rows(const oracle_system& system, std::shared_ptr<const row_tab
 }
 
 }  // namespace
+
+void closed_loop::publish(const change& what) {
+  const auto in = system_.inputs(++version_);
+  if (what) what(*in);
+  table_sink sink(*rows_);
+  learner_.compile(in, sink);
+  environment_.use(*rows_, version_, &learner_);
+}
 
 measured measure(const oracle_system& system, learn::learner_set& learner, std::uint32_t version) {
   auto rows = system.table();
@@ -46,37 +45,28 @@ trained train(const oracle_system& system, const training& how, const std::funct
   if (!how.from.empty()) learner.load(how.from);
   learner.set_service_time_ns(k_service_ns);
   learner.start(0);
-  environment env(system.asked_once, system.nr_places, how.seed * 7919 + 17, learn::rewards_of(config));
-  auto rows = system.table();
-  table_sink sink(*rows);
-  std::uint32_t version = 0;
-  const auto publish = [&] {
-    learner.compile(system.inputs(++version), sink);
-    env.use(*rows, version, &learner);
-  };
+  closed_loop loop(system, learner, how.seed * 7919 + 17, 0, learn::rewards_of(config));
   std::vector<std::uint64_t> stops = how.measure_at;
   std::erase_if(stops, [&](auto at) { return at >= how.decisions; });
   std::sort(stops.begin(), stops.end());
   stops.push_back(how.decisions);
   double began = seconds_now();
   for (std::uint64_t stop : stops) {
-    while (env.decisions() < stop) {
-      publish();
-      env.run_decisions(std::min(how.publish_every, stop - env.decisions()));
-      if (tell && version % 64 == 0) tell(env.decisions());
+    while (loop.decisions() < stop) {
+      loop.publish();
+      loop.run_decisions(std::min(how.publish_every, stop - loop.decisions()));
+      if (tell && loop.version() % 64 == 0) tell(loop.decisions());
     }
     out.seconds += seconds_now() - began;
-    auto now = system.table();
-    table_sink into(*now);
-    learner.compile(system.inputs(++version), into);
-    out.rows = now;
-    measured m = measure_rows(system, now);
-    m.decisions = env.decisions();
+    loop.publish();
+    out.rows = std::make_shared<row_table>(loop.rows());
+    measured m = measure_rows(system, out.rows);
+    m.decisions = loop.decisions();
     out.curve.push_back(m);
     began = seconds_now();
   }
   out.stats = learner.stats();
-  out.forced_ratio = static_cast<double>(env.forced()) / static_cast<double>(std::max<std::uint64_t>(1, env.decisions()));
+  out.forced_ratio = static_cast<double>(loop.forced()) / static_cast<double>(std::max<std::uint64_t>(1, loop.decisions()));
   return out;
 }
 

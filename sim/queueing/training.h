@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Trains the real learner on a system through compiled rows and says, exactly, how far the rows are
-// from the optimum: the proof that the learner finds it (docs/learning.md).
+// The real learner on a system through compiled rows. train() says, exactly, how far the rows are from
+// the optimum: the proof that the learner finds it (docs/learning.md).
 #pragma once
 
 #include "queueing/environment.h"
@@ -11,6 +11,35 @@
 #include <functional>
 
 namespace tactus::sim {
+
+// A learner and a system: rows are compiled, decisions are drawn from them, and the learner hears of each.
+// Both must outlive it. Thread-safety: one thread at a time per object.
+class closed_loop {
+ public:
+  using change = std::function<void(learn::policy_inputs&)>;
+
+  // version: of the rows that the learner compiled last.
+  closed_loop(const oracle_system& system, learn::learner_set& learner, std::uint64_t seed, std::uint32_t version = 0,
+              const learn::reward_weights& rewards = {})
+      : system_(system), learner_(learner), version_(version), rows_(system.table()),
+        environment_(system.asked_once, system.nr_places, seed, rewards) {}
+
+  // The next version of the rows; decisions are drawn from it. change: of what they are compiled from.
+  void publish(const change& what = {});
+  void run_decisions(std::uint64_t n) { environment_.run_decisions(n); }  // REQUIRES: publish
+
+  const row_table& rows() const { return *rows_; }
+  std::uint32_t version() const { return version_; }
+  std::uint64_t decisions() const { return environment_.decisions(); }
+  std::uint64_t forced() const { return environment_.forced(); }
+
+ private:
+  const oracle_system& system_;
+  learn::learner_set& learner_;
+  std::uint32_t version_;
+  std::shared_ptr<row_table> rows_;
+  environment environment_;
+};
 
 struct training {
   learn::learner_config learner;

@@ -60,11 +60,7 @@ TEST_CASE("rows drawn by policy.h cost what their exact evaluation says, in ever
     config.clone_steps = 60;
     tactus::learn::learner_set learner(config);
     auto rows = system.table();
-    struct sink final : tactus::learn::row_sink {
-      explicit sink(row_table& t) : to(t) {}
-      void put(unsigned slot, unsigned s, const tactus_row& row) override { to.row(slot, s) = row; }
-      row_table& to;
-    } into(*rows);
+    table_sink into(*rows);
     learner.compile(system.inputs(1), into);
     environment env(system.asked_once, system.nr_places, 3);
     env.use(*rows, 1, nullptr);
