@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Eight learners on shared weights while everything else of a learner set is used: for the thread
-// sanitizer, and that nothing is lost or broken.
-#include "queue_sim.h"
+// sanitizer, and that nothing is lost or broken. And learning that stands still when told.
+#include "systems.h"
 
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <doctest/doctest.h>
 #include <filesystem>
+#include <random>
 #include <thread>
 #include <unistd.h>
 
@@ -22,9 +23,7 @@ TEST_CASE("eight learners, four domains, rows, figures, checkpoints and the cham
 	config.held_out = 0.1;
 	learner_set learner(config);
 	learner.start(8);
-	queue_sim const machine({1, 0.25}, {{6e-6, 1e5, 1}}, 1);
-	row_bank bank;
-	learner.compile(machine.inputs(1), bank);
+	rows_of(learner, fast_and_slow());
 
 	constexpr int k_domains = 4, k_decisions = 3000;
 	std::vector<std::jthread> readers;
@@ -48,11 +47,8 @@ TEST_CASE("eight learners, four domains, rows, figures, checkpoints and the cham
 			}
 		});
 	std::string const file = (std::filesystem::temp_directory_path() / ("tactus-eight-" + std::to_string(getpid()))).string();
-	struct sink final : row_sink {
-		void put(unsigned, unsigned, tactus_row const&) override {}
-	} nowhere;
 	for (std::uint32_t version = 2; version < 12; ++version) {
-		learner.compile(machine.inputs(version), nowhere);
+		rows_of(learner, fast_and_slow(), version);
 		learner.save(file);
 		learner.set_champion();
 		CHECK(learner.validate().finite);
@@ -74,4 +70,39 @@ TEST_CASE("eight learners, four domains, rows, figures, checkpoints and the cham
 		CHECK(std::isfinite(l.norm));
 	learner.stop();
 	std::filesystem::remove(file);
+}
+
+TEST_CASE("learning stands still when told, with threads too, and goes on afterwards")
+{
+	for (int threads : {0, 2}) {
+		learner_config config;
+		config.clone_steps = 20;
+		learner_set learner(config);
+		learner.start(threads);
+		closed_loop loop(fast_and_slow(), learner, 1);
+		auto const inputs = fast_and_slow().inputs(1);
+		loop.publish();
+		auto run = [&] {
+			loop.run_decisions(2000);
+			for (int i = 0; i < 200 && threads && learner.learning() && learner.stats().updates == 0; ++i)
+				std::this_thread::sleep_for(std::chrono::milliseconds(5));
+		};
+		run();
+		CHECK(learner.stats().updates > 0);
+		learner.set_learning(false);
+		auto const before = learner.distribution(*inputs, 1, 2);
+		auto const updates = learner.stats().updates;
+		auto const eta = learner.stats().eta;
+		run();
+		CHECK(learner.stats().updates == updates);
+		CHECK(learner.stats().eta == eta);
+		CHECK(learner.distribution(*inputs, 1, 2) == before);
+		learner.set_learning(true);
+		run();
+		for (int i = 0; i < 400 && learner.stats().updates == updates; ++i)
+			std::this_thread::sleep_for(std::chrono::milliseconds(5));
+		CHECK(learner.stats().updates > updates);
+		CHECK(learner.stats().sequence_gaps == 0);
+		learner.stop();
+	}
 }

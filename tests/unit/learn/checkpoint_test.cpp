@@ -3,7 +3,7 @@
 // Checkpoints: bit-exact round trip; whatever is damaged is refused, says why,
 // and changes nothing.
 #include "agent/learn/checkpoint.h"
-#include "queue_sim.h"
+#include "systems.h"
 
 #include <cstdlib>
 #include <doctest/doctest.h>
@@ -59,13 +59,11 @@ learner_config quick()
 	return c;
 }
 
-void train(learner_set& learner, int steps, std::uint64_t seed)
+void train(learner_set& learner, std::uint64_t decisions, std::uint64_t seed)
 {
-	queue_sim sim({1, 0.25}, {{6e-6, 1e5, 1}}, seed);
-	row_bank bank;
-	learner.compile(sim.inputs(1), bank);
-	for (int i = 0; i < steps; ++i)
-		sim.step(chooser::rows, &bank, 1, &learner);
+	closed_loop loop(fast_and_slow(), learner, seed);
+	loop.publish();
+	loop.run_decisions(decisions);
 }
 
 } // namespace

@@ -4,11 +4,12 @@
 #include "agent/learn/exploration.h"
 
 #include "agent/learn/rows.h"
-#include "queue_sim.h"
+#include "systems.h"
 
 #include <cmath>
 #include <doctest/doctest.h>
 #include <numeric>
+#include <random>
 
 using namespace tactus::learn;
 using namespace tactus::learn::test;
@@ -113,21 +114,18 @@ TEST_CASE("compiled rows: exploration decays as the learner updates, of a deadli
 	config.explore_decay = 0.99;
 	config.floor_deadline = 0.004; // enough units of a row to be measured
 	learner_set learner(config);
-	queue_sim sim({1, 0.25}, {{3e-6, 1e5, 1}, {2e-6, 1e5, 1}}, 5);
-	row_bank bank;
-	auto const least = [&](unsigned slot, std::uint32_t version) {
-		auto in = sim.inputs(version);
-		in->classes[2].deadline = true;
-		learner.compile(in, bank);
-		std::uint16_t const* cdf = bank.row(slot, 3).cdf; // both places idle: all near
+	closed_loop loop(two_classes(), learner, 5);
+	auto const least = [&](unsigned slot) {
+		loop.publish([](policy_inputs& in) { in.classes[2].deadline = true; });
+		std::uint16_t const* cdf = loop.rows().row(slot, 3).cdf; // both places idle: all near
 		return std::min({tactus_row_mass(cdf, 0), tactus_row_mass(cdf, 1), tactus_row_mass(cdf, TACTUS_HOLD)}) / 65535.0;
 	};
 	CHECK(learner.stats().exploration == 0.5);
-	CHECK(least(1, 1) == doctest::Approx(0.5 / 3).epsilon(1e-3));
-	CHECK(least(2, 2) == doctest::Approx(config.floor_deadline / 3).epsilon(0.02));
+	CHECK(least(1) == doctest::Approx(0.5 / 3).epsilon(1e-3));
+	CHECK(least(2) == doctest::Approx(config.floor_deadline / 3).epsilon(0.02));
 	while (learner.stats().updates < 100)
-		sim.step(chooser::rows, &bank, 2, &learner);
+		loop.run_decisions(1);
 	CHECK(learner.stats().exploration == doctest::Approx(0.5 * std::pow(0.99, double(learner.stats().updates))));
-	CHECK(least(1, 3) == doctest::Approx(learner.stats().exploration / 3).epsilon(1e-3));
-	CHECK(least(2, 4) == doctest::Approx(config.floor_deadline / 3).epsilon(0.02));
+	CHECK(least(1) == doctest::Approx(learner.stats().exploration / 3).epsilon(1e-3));
+	CHECK(least(2) == doctest::Approx(config.floor_deadline / 3).epsilon(0.02));
 }

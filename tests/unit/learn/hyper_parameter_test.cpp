@@ -3,7 +3,7 @@
 // One thread is deterministic; every hyper-parameter does something; values out
 // of range are refused.
 #include "agent/learn/step.h"
-#include "queue_sim.h"
+#include "systems.h"
 
 #include <cmath>
 #include <doctest/doctest.h>
@@ -28,24 +28,15 @@ std::vector<double> outcome(learner_config const& config)
 {
 	learner_set learner(config);
 	learner.start(0);
-	queue_sim sim({1, 0.25}, {{3e-6, 1e5, 1}, {2e-6, 1e5, 4}}, 5);
-	row_bank bank;
-	std::uint32_t version = 0;
-	auto make = [&](std::uint32_t v) {
-		auto in = sim.inputs(v);
-		in->classes[2].deadline = true;
-		return in;
-	};
-	std::uint64_t next = 0;
-	while (sim.decisions() < 3000) {
-		if (sim.decisions() >= next) {
-			learner.compile(make(++version), bank);
-			next += 300;
-		}
-		sim.step(chooser::rows, &bank, version, &learner);
+	auto const with_deadline = [](policy_inputs& in) { in.classes[2].deadline = true; };
+	closed_loop loop(two_classes(), learner, 5);
+	for (int i = 0; i < 10; ++i) {
+		loop.publish(with_deadline);
+		loop.run_decisions(300);
 	}
 	std::vector<double> out;
-	auto const inputs = make(1);
+	auto const inputs = two_classes().inputs(1);
+	with_deadline(*inputs);
 	for (unsigned slot : {1u, 2u})
 		for (unsigned s : {0u, 1u, 2u, 3u, 0x12u, 0x20u})
 			for (double p : learner.distribution(*inputs, slot, s))
@@ -132,22 +123,21 @@ TEST_CASE("with and without layer normalisation rows, step, prior, clone and val
 		c.held_out = 0.2;
 		c.learning_rate_start = c.learning_rate_end = 0; // so that all of them have the same weights
 		learner_set learner(c);
-		queue_sim sim({1, 0.25}, {{5e-6, 1e5, 1}}, 5);
-		row_bank bank;
-		learner.compile(sim.inputs(1), bank);
-		while (sim.decisions() < 12000)
-			sim.step(chooser::rows, &bank, 1, &learner);
+		closed_loop loop(fast_and_slow(), learner, 5);
+		loop.publish();
+		loop.run_decisions(12000);
 		auto const stats = learner.stats();
 		CHECK(std::abs(stats.mean_ratio - 1) < 2e-3);
 		CHECK(stats.kl_prior < 1e-6);
 		auto const report = learner.validate();
 		REQUIRE(report.segments > 20);
 		CHECK(report.current.effective_segments > 0.99 * report.segments);
-		auto const both_idle = learner.distribution(*sim.inputs(1), 1, 0b11), fast_idle = learner.distribution(*sim.inputs(1), 1, 0b01);
+		auto const inputs = fast_and_slow().inputs(1);
+		auto const both_idle = learner.distribution(*inputs, 1, k_both_idle), fast_idle = learner.distribution(*inputs, 1, k_fast_idle);
 		CHECK(std::abs(both_idle[0] - 0.46) < 0.12); // the fallback, smoothed
 		CHECK(std::abs(both_idle[1] - 0.46) < 0.12);
 		CHECK(fast_idle[0] > 0.8);
-		tactus_row const& row = bank.row(1, 0b01);
+		tactus_row const& row = loop.rows().row(1, k_fast_idle);
 		CHECK(std::abs(fast_idle[0] - double(row.cdf[0]) / TACTUS_CDF_ONE) < 1e-3);
 	}
 }
@@ -158,11 +148,10 @@ TEST_CASE("accumulated gradients make one update of so many segments")
 	c.held_out = 0;
 	c.accumulate = 4;
 	learner_set learner(c);
-	queue_sim sim({1, 0.25}, {{3e-6, 1e5, 1}}, 5);
-	row_bank bank;
-	learner.compile(sim.inputs(1), bank);
+	closed_loop loop(fast_and_slow(), learner, 5);
+	loop.publish();
 	while (learner.stats().decisions_trained < std::uint64_t(c.segment_length) * 40)
-		sim.step(chooser::rows, &bank, 1, &learner);
+		loop.run_decisions(1);
 	CHECK(learner.stats().updates == 10);
 }
 
@@ -173,10 +162,8 @@ TEST_CASE("what counts as settled follows its bounds")
 		c.converged_kl = kl;
 		c.converged_publishes = publishes;
 		learner_set learner(c);
-		queue_sim sim({1, 0.25}, {{3e-6, 1e5, 1}}, 5);
-		row_bank bank;
 		for (std::uint32_t version = 1; version <= 10; ++version)
-			learner.compile(sim.inputs(version), bank);
+			rows_of(learner, fast_and_slow(), version);
 		CHECK(learner.stats().converged == settled);
 	}
 }

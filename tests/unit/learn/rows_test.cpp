@@ -4,11 +4,12 @@
 // that without lag the ratio is 1.
 #include "agent/learn/rows.h"
 #include "agent/learn/step.h"
-#include "queue_sim.h"
+#include "systems.h"
 
 #include <array>
 #include <cmath>
 #include <doctest/doctest.h>
+#include <random>
 
 using namespace tactus::learn;
 using namespace tactus::learn::test;
@@ -82,11 +83,12 @@ TEST_CASE("compiled rows: every situation of the slots in use, floor kept, absen
 {
 	learner_config config;
 	learner_set learner(config);
-	queue_sim sim({1, 0.25}, {{1e-6, 1e5, 1}, {1e-6, 1e5, 4}}, 1);
-	auto inputs = sim.inputs(3);
+	auto inputs = two_classes().inputs(3);
 	inputs->classes[2].confidence = 0.5f;
 	inputs->classes[2].slice_10us = 123;
-	struct counting : row_bank {
+	row_table bank;
+	struct counting final : table_sink {
+		using table_sink::table_sink;
 		int puts = 0;
 		void put(unsigned slot, unsigned situation, tactus_row const& row) override
 		{
@@ -94,11 +96,11 @@ TEST_CASE("compiled rows: every situation of the slots in use, floor kept, absen
 			CHECK((slot == 1 || slot == 2));
 			CHECK(row.version_begin == 0);
 			CHECK(row.version_end == 0);
-			row_bank::put(slot, situation, row);
+			table_sink::put(slot, situation, row);
 		}
-	} bank;
-	learner.compile(inputs, bank);
-	CHECK(bank.puts == 2 * TACTUS_NR_SITUATIONS);
+	} sink(bank);
+	learner.compile(inputs, sink);
+	CHECK(sink.puts == 2 * TACTUS_NR_SITUATIONS);
 	CHECK(bank.row(2, 5).confidence == 32768);
 	CHECK(bank.row(2, 5).slice_10us == 123);
 	CHECK(bank.row(1, 5).confidence == 65535);
@@ -114,7 +116,7 @@ TEST_CASE("compiled rows: every situation of the slots in use, floor kept, absen
 	CHECK(tactus_row_mass(bank.row(1, 0b01).cdf, 0) > 0.6 * 65535);
 	CHECK(tactus_row_mass(bank.row(1, 0b10).cdf, 1) > 0.6 * 65535);
 	CHECK(tactus_row_mass(bank.row(1, 0b00).cdf, TACTUS_HOLD) < 0.15 * 65535);
-	CHECK_THROWS_AS(learner.compile(std::make_shared<policy_inputs>(), bank), std::invalid_argument);
+	CHECK_THROWS_AS(learner.compile(std::make_shared<policy_inputs>(), sink), std::invalid_argument);
 }
 
 TEST_CASE("rows explore while the learner learns, and follow the best actions while it stands still")
@@ -124,13 +126,11 @@ TEST_CASE("rows explore while the learner learns, and follow the best actions wh
 		config.still_power = power;
 		learner_set learner(config);
 		learner.set_learning(learning);
-		queue_sim sim({1, 0.25}, {{1e-6, 1e5, 1}, {1e-6, 1e5, 4}}, 1);
-		row_bank bank;
-		learner.compile(sim.inputs(3), bank);
+		row_table const bank = rows_of(learner, fast_and_slow());
 		std::array<double, 3> mass{};
 		for (unsigned a : {0u, 1u})
-			mass[a] = tactus_row_mass(bank.row(1, 0b01).cdf, a) / 65535.0;
-		mass[2] = tactus_row_mass(bank.row(1, 0b01).cdf, TACTUS_HOLD) / 65535.0;
+			mass[a] = tactus_row_mass(bank.row(1, k_fast_idle).cdf, a) / 65535.0;
+		mass[2] = tactus_row_mass(bank.row(1, k_fast_idle).cdf, TACTUS_HOLD) / 65535.0;
 		return mass;
 	};
 	auto const odds = [](std::array<double, 3> const& m) { return m[0] / (m[1] + m[2]); };
@@ -152,8 +152,8 @@ TEST_CASE("without lag the ratio of every decision drawn from a row is 1 to with
 	std::mt19937_64 random(2);
 	for (int i = 0; i < k_nr_weights; ++i) // a policy with strong preferences
 		theta[i] += 0.3f * float(int(random() % 2001) - 1000) / 1000;
-	queue_sim sim({1, 0.5, 0.25}, {{1e-6, 1e5, 1}}, 1);
-	auto const inputs = sim.inputs(1);
+	oracle_system const system(system_spec{.speeds = {1, 0.5, 0.25}});
+	auto const inputs = system.inputs(1);
 	auto contexts = std::make_shared<version_contexts>();
 	contexts->version = 1;
 	contexts->slot[1] = encode(*inputs, 1, config);

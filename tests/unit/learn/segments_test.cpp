@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // From decisions to segments: losses are never bridged, neighbours in the other
-// order are put right, areas that jump are not learned from, groups are apart,
-// and learning stands still when told.
+// order are put right, areas that jump are not learned from, groups are apart.
 #include "agent/learn/segment_queue.h"
 #include "agent/learn/segments.h"
-#include "queue_sim.h"
+#include "systems.h"
 
 #include <cmath>
 #include <doctest/doctest.h>
 #include <span>
-#include <thread>
 
 using namespace tactus::learn;
 using namespace tactus::learn::test;
@@ -24,8 +22,7 @@ struct bench {
 	}
 	void add_version(std::uint32_t version)
 	{
-		queue_sim const sim({1, 0.25}, {{1e-6, 1e5, 1}}, 1);
-		auto const inputs = sim.inputs(version);
+		auto const inputs = fast_and_slow().inputs(version);
 		auto v = std::make_shared<version_contexts>();
 		v->version = version;
 		v->slot[1] = encode(*inputs, 1, config);
@@ -254,40 +251,4 @@ TEST_CASE("the queue serves groups in turn and drops what is too much")
 	CHECK_FALSE(q.take().has_value());
 	q.open();
 	CHECK(q.push(make(3)));
-}
-
-TEST_CASE("learning stands still when told, with threads too, and goes on afterwards")
-{
-	for (int threads : {0, 2}) {
-		learner_config config;
-		config.clone_steps = 20;
-		learner_set learner(config);
-		learner.start(threads);
-		queue_sim sim({1, 0.25}, {{6e-6, 1e5, 1}}, 1);
-		row_bank bank;
-		learner.compile(sim.inputs(1), bank);
-		auto run = [&] {
-			for (int i = 0; i < 3000; ++i)
-				sim.step(chooser::rows, &bank, 1, &learner);
-			for (int i = 0; i < 200 && threads && learner.learning() && learner.stats().updates == 0; ++i)
-				std::this_thread::sleep_for(std::chrono::milliseconds(5));
-		};
-		run();
-		CHECK(learner.stats().updates > 0);
-		learner.set_learning(false);
-		auto const before = learner.distribution(*sim.inputs(1), 1, 2);
-		auto const updates = learner.stats().updates;
-		auto const eta = learner.stats().eta;
-		run();
-		CHECK(learner.stats().updates == updates);
-		CHECK(learner.stats().eta == eta);
-		CHECK(learner.distribution(*sim.inputs(1), 1, 2) == before);
-		learner.set_learning(true);
-		run();
-		for (int i = 0; i < 400 && learner.stats().updates == updates; ++i)
-			std::this_thread::sleep_for(std::chrono::milliseconds(5));
-		CHECK(learner.stats().updates > updates);
-		CHECK(learner.stats().sequence_gaps == 0);
-		learner.stop();
-	}
 }

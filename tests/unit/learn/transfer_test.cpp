@@ -2,7 +2,7 @@
 //
 // A checkpoint of another machine: the policy is kept, and stands still while
 // the critic learns the costs of this one.
-#include "queue_sim.h"
+#include "systems.h"
 
 #include <cstdlib>
 #include <doctest/doctest.h>
@@ -39,20 +39,19 @@ learner_config of_machine(std::uint64_t machine, int transfer_updates = 50)
 // Learns until so many updates more.
 void train(learner_set& learner, std::uint64_t updates, std::uint64_t seed)
 {
-	queue_sim sim({1, 0.25}, {{6e-6, 1e5, 1}}, seed);
-	row_bank bank;
+	closed_loop loop(fast_and_slow(), learner, seed);
 	auto const until = learner.stats().updates + updates;
-	for (std::uint32_t version = 1; learner.stats().updates < until; ++version) {
-		learner.compile(sim.inputs(version), bank);
+	while (learner.stats().updates < until) {
+		loop.publish();
 		for (int i = 0; i < 100 && learner.stats().updates < until; ++i)
-			sim.step(chooser::rows, &bank, version, &learner);
+			loop.run_decisions(1);
 	}
 }
 
 std::vector<double> policy_of(learner_set const& learner)
 {
 	std::vector<double> out;
-	auto const inputs = queue_sim({1, 0.25}, {{6e-6, 1e5, 1}}, 1).inputs(1);
+	auto const inputs = fast_and_slow().inputs(1);
 	for (unsigned s = 0; s < TACTUS_NR_SITUATIONS; ++s)
 		for (double p : learner.distribution(*inputs, 1, s))
 			out.push_back(p);

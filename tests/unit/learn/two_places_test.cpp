@@ -3,9 +3,10 @@
 // A known answer that changes: two places, one three times as slow, nothing in
 // the features tells which; half-way they are switched. Learners are
 // asynchronous threads; decisions are drawn from compiled rows by policy.h.
-#include "queue_sim.h"
+#include "systems.h"
 
 #include <doctest/doctest.h>
+#include <random>
 #include <thread>
 
 using namespace tactus::learn;
@@ -31,14 +32,15 @@ public:
 			c.place[p][k_place_capacity] = 1;
 			c.place[p][k_place_home_domain] = float(p); // what tells them apart
 		}
-		learner_.compile(in, bank_);
+		table_sink sink(rows_);
+		learner_.compile(in, sink);
 	}
 
 	void decide()
 	{
 		tactus_choice c{};
 		unsigned const situation = tactus_situation(1, 0);
-		tactus_sample(bank_.row(1, situation).cdf, 2, 3, true, std::uint32_t(random_()), &c);
+		tactus_sample(rows_.row(1, situation).cdf, 2, 3, true, std::uint32_t(random_()), &c);
 		decision d;
 		d.sequence = sequence_++;
 		d.time_ns = now_;
@@ -59,7 +61,7 @@ public:
 
 	double chance_of_better() const
 	{
-		return tactus_row_mass(bank_.row(1, tactus_situation(1, 0)).cdf, unsigned(better)) / 65535.0;
+		return tactus_row_mass(rows_.row(1, tactus_situation(1, 0)).cdf, unsigned(better)) / 65535.0;
 	}
 	std::uint64_t decisions() const { return sequence_; }
 
@@ -89,7 +91,7 @@ public:
 
 private:
 	learner_set& learner_;
-	row_bank bank_;
+	row_table rows_;
 	std::mt19937_64 random_{3};
 	std::uint32_t version_ = 0;
 	std::uint64_t sequence_ = 0, now_ = 0, area_ = 0;

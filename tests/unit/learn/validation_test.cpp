@@ -4,7 +4,7 @@
 // holds out.
 #include "agent/learn/validation.h"
 
-#include "queue_sim.h"
+#include "systems.h"
 
 #include <cmath>
 #include <cstdlib>
@@ -76,25 +76,19 @@ learner_config quick()
 	return c;
 }
 
-void train(learner_set& learner, int decisions, std::uint64_t seed, std::uint32_t first_version = 1)
+void train(learner_set& learner, std::uint64_t decisions, std::uint64_t seed)
 {
 	learner.set_learning(false), learner.set_learning(true); // sequence numbers begin anew
-	queue_sim sim({1, 0.25}, {{5e-6, 1e5, 1}}, seed);
-	row_bank bank;
-	std::uint32_t version = first_version;
-	std::uint64_t next = 0;
-	while (sim.decisions() < std::uint64_t(decisions)) {
-		if (sim.decisions() >= next) {
-			learner.compile(sim.inputs(version++), bank);
-			next += 128;
-		}
-		sim.step(chooser::rows, &bank, version - 1, &learner);
+	closed_loop loop(fast_and_slow(), learner, seed);
+	while (loop.decisions() < decisions) {
+		loop.publish();
+		loop.run_decisions(std::min<std::uint64_t>(128, decisions - loop.decisions()));
 	}
 }
 
 std::vector<double> policy_of(learner_set const& learner)
 {
-	return learner.distribution(*queue_sim({1, 0.25}, {{5e-6, 1e5, 1}}, 1).inputs(1), 1, 3);
+	return learner.distribution(*fast_and_slow().inputs(1), 1, 3);
 }
 
 } // namespace
