@@ -43,7 +43,7 @@ TEST_CASE("on two fast and two slow CPUs the learned rows beat random, the fallb
 	auto const cost_from = [](simulation& s) {
 		s.run_until(s.now_ns() + 2'000'000'000);
 		s.start_window();
-		s.run_until(s.now_ns() + 60'000'000'000);
+		s.run_until(s.now_ns() + 20'000'000'000);
 		return s.window().cost;
 	};
 	auto const cost_of = [&](policy& p) {
