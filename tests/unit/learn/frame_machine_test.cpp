@@ -15,6 +15,12 @@ using namespace tactus::sim;
 
 namespace {
 
+#ifdef __SANITIZE_THREAD__ // here only that nothing races or is lost
+constexpr bool k_judged = false;
+#else
+constexpr bool k_judged = true;
+#endif
+
 // Waits, 0.2 s at most, until what was submitted is learned from but for segments that are not full.
 void let_learners_follow(learner_set& learner)
 {
@@ -51,11 +57,6 @@ TEST_CASE("on two fast and two slow CPUs the learned rows beat random, the fallb
 		p.attach(s);
 		return cost_from(s);
 	};
-	double const random = cost_of(*make_policy("random", {})), fallback = cost_of(*make_policy("fallback", {}));
-
-	auto const start = make_policy("learned", {});
-	start->set_learning(false);
-	double const clone = cost_of(*start);
 
 	learner_set learner(learner_config{});
 	learner.start(2);
@@ -64,17 +65,25 @@ TEST_CASE("on two fast and two slow CPUs the learned rows beat random, the fallb
 	auto const policy = make_learned(learner, version, {});
 	policy->attach(s);
 	s.start_window();
-	while (tasks_ended(s) < 12'000) {
+	while (tasks_ended(s) < (k_judged ? 12'000 : 2'000)) {
 		s.run_until(s.now_ns() + 50'000'000);
 		let_learners_follow(learner); // in real time they have 50 ms
 	}
 	learner.stop();
+	CHECK(learner.stats().updates > 20);
+	CHECK(learner.stats().segments_dropped == 0);
+	CHECK(learner.stats().sequence_gaps == 0);
+	if (!k_judged)
+		return;
+
 	learner.set_learning(false);
 	double const learned = cost_from(s);
+	double const random = cost_of(*make_policy("random", {})), fallback = cost_of(*make_policy("fallback", {}));
+	auto const start = make_policy("learned", {});
+	start->set_learning(false);
+	double const clone = cost_of(*start);
 	MESSAGE("cost: fallback " << fallback << ", random " << random << ", clone " << clone << ", learned " << learned);
 	CHECK(learned < 0.75 * random);
 	CHECK(learned < 0.75 * clone);
 	CHECK(learned < 0.75 * fallback);
-	CHECK(learner.stats().segments_dropped == 0);
-	CHECK(learner.stats().sequence_gaps == 0);
 }
