@@ -52,7 +52,9 @@ void run(const options& o) {
     tell.say(fmt::format("{} written after {} decisions in {} worlds", o.out, last.decisions, last.worlds), true);
   }
   const double trained_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  const judgement j = judge(model, o.held_out, 1, o.seconds,
+  // Models of different seeds are judged on the same worlds; --judge alone chooses others by its seed.
+  const std::uint64_t first_world = o.judge_only ? (o.train.seed - 1) * o.held_out + 1 : 1;
+  const judgement j = judge(model, o.held_out, first_world, o.seconds,
                             [&](unsigned n) { tell.say(fmt::format("judging: {} of {} held-out worlds", n, o.held_out)); });
   nlohmann::json out = {{"model", model.empty() ? "clone of the fallback" : model},
                         {"seed", o.train.seed},
@@ -60,6 +62,7 @@ void run(const options& o) {
                         {"worlds", last.worlds},
                         {"seconds", trained_s},
                         {"held_out", {{"worlds", j.worlds},
+                                      {"first_world", first_world},
                                       {"games", j.games},
                                       {"cost_over_fallback", j.model},
                                       {"cost_over_fallback_games", j.game_model},
@@ -73,9 +76,10 @@ void run(const options& o) {
     fmt::print("{}\n", out.dump(2));
     return;
   }
-  fmt::print("simulated cost over that of the fallback, geometric mean of {} held-out worlds:\n", j.worlds);
-  fmt::print("  model {:.3f} (of the {} games on throttled machines {:.3f}; worst {:.2f}; {} better by 2 %, {} worse), random {:.3f}, fastest-first {:.3f}\n", j.model,
-             j.games, j.game_model, j.worst, j.better, j.worse, j.random, j.greedy);
+  fmt::print("simulated cost over that of the fallback, geometric mean of held-out worlds {} to {}:\n", first_world,
+             first_world + j.worlds - 1);
+  fmt::print("  model {:.3f} (of the {} games on throttled machines {:.3f}; worst {:.2f}, in world {}; {} better by 2 %, {} worse), random {:.3f}, fastest-first {:.3f}\n", j.model,
+             j.games, j.game_model, j.worst, j.worst_world, j.better, j.worse, j.random, j.greedy);
 }
 
 }  // namespace
@@ -87,7 +91,8 @@ void add_pretrain_command(CLI::App& app) {
   CLI::Option* judged = sub->add_option("--judge", o->judge_file, "train nothing, judge this checkpoint ('' is the clone of the fallback)");
   sub->add_option("--decisions", o->train.decisions, "to train on")->check(CLI::Range(1'000ull, 1'000'000'000ull))->capture_default_str();
   sub->add_option("--per-world", o->train.per_world, "decisions in one world")->check(CLI::Range(100ull, 10'000'000ull))->capture_default_str();
-  sub->add_option("--seed", o->train.seed, "of everything random")->capture_default_str();
+  sub->add_option("--seed", o->train.seed, "of everything random; with --judge: seed n judges by the n-th set of held-out worlds")
+      ->check(CLI::Range(1ull, 1'000'000'000ull))->capture_default_str();
   sub->add_option("--from", o->train.from, "a checkpoint to go on from (default: the clone of the fallback)");
   sub->add_option("--held-out", o->held_out, "worlds to judge by, never trained on")->check(CLI::Range(1, 100'000))->capture_default_str();
   sub->add_option("--seconds", o->seconds, "simulated, of each of these")->check(CLI::Range(0.5, 1e5))->capture_default_str();

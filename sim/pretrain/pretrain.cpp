@@ -144,12 +144,12 @@ void pretrain(const pretrain_settings& settings, const std::string& file,
   c.save(file);
 }
 
-judgement judge(const std::string& checkpoint, unsigned worlds, std::uint64_t seed, double seconds,
+judgement judge(const std::string& checkpoint, unsigned worlds, std::uint64_t first, double seconds,
                 const std::function<void(unsigned)>& progress) {
   judgement j;
   double model = 0, games = 0, random = 0, greedy = 0;
   for (unsigned i = 0; i < worlds; ++i) {
-    const std::uint64_t number = k_first_held_out + seed + i;
+    const std::uint64_t number = k_first_held_out + first + i;
     const random_world world = make_random_world(number);
     const double base = std::max(cost_of(world, "fallback", number, seconds), 1e-9);
     const auto log_ratio = [&](const std::string& name) {
@@ -161,7 +161,7 @@ judgement judge(const std::string& checkpoint, unsigned worlds, std::uint64_t se
     greedy += log_ratio("fastest-first");
     if (std::exp(mine) > j.worst) {
       j.worst = std::exp(mine);
-      j.worst_world = number;
+      j.worst_world = first + i;
     }
     j.worse += mine > 0.02;
     j.better += mine < -0.02;

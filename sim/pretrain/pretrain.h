@@ -26,7 +26,7 @@ struct judgement {
   double model = 0, game_model = 0;        // geometric means; the model stands still
   double random = 0, greedy = 0;           // of random places and of fastest-first
   double worst = 0;                        // largest ratio of the model ..
-  std::uint64_t worst_world = 0;           // .. and where
+  std::uint64_t worst_world = 0;           // .. and the number of that held-out world
   unsigned worse = 0, better = 0;          // worlds in which it is more than 2 % off
 };
 
@@ -39,8 +39,8 @@ struct pretrain_progress {
 void pretrain(const pretrain_settings& settings, const std::string& file,
               const std::function<void(const pretrain_progress&)>& progress);
 
-// Judges a checkpoint ("" = the clone) on `worlds` held-out worlds from number `seed` on.
-judgement judge(const std::string& checkpoint, unsigned worlds, std::uint64_t seed, double seconds,
+// Judges a checkpoint ("" = the clone) on `worlds` held-out worlds from number `first` on.
+judgement judge(const std::string& checkpoint, unsigned worlds, std::uint64_t first, double seconds,
                 const std::function<void(unsigned)>& progress);
 
 }  // namespace tactus::sim
