@@ -307,6 +307,12 @@ static __always_inline u64 without_long_queues(u64 legal, u64 idle, u32 waiting,
 	return kept ? kept : legal;
 }
 
+/* A function of its own, or the verifier walks through its loop on every path of who calls it. */
+GLOBAL shallowest(u64 among, u32 first, u32 second)
+{
+	return tactus_shallowest(among, depths, nr_places, first, second);
+}
+
 /* What the fallback would do: an idle place, else the shallowest queue. */
 GLOBAL fallback_action(struct tactus_view *v MEM)
 {
@@ -362,39 +368,49 @@ GLOBAL consult_row(struct tactus_task *t MEM, struct tactus_view *v MEM, struct 
 }
 
 /*
- * Claim an idle CPU at the chosen place or, where that has none, at the nearest
- * of the same tier. d->used becomes the place; returns the CPU, -1: queue there.
+ * The row chose a tier: which place of it? Places of a tier are equal to the class, so that what the
+ * kernel knows decides: the very CPU where the worker ran last if it is idle, the drawn place if that
+ * has an idle CPU, the nearest that has one, and where none has, the shallowest queue. A place that
+ * the fallback chose stays unless it has no idle CPU while an equal one has.
+ * d->used becomes the place; returns the CPU, claimed; -1: queue there.
  */
-GLOBAL claim_near(struct task_struct *p TASK, struct tactus_view *v MEM, struct tactus_decided *d MEM,
-		  s32 prev_cpu)
+GLOBAL settle_in_tier(struct task_struct *p TASK, struct tactus_view *v MEM, struct tactus_decided *d MEM,
+		      s32 prev_cpu)
 {
-	u32 used = d->used & (TACTUS_MAX_PLACES - 1), i, tier;
-	u32 key = d->bank * TACTUS_MAX_SLOTS + d->slot;
-	u64 others = v->idle & d->legal & ~(1ull << used);
-	struct tactus_class_conf *cc;
+	u32 drawn = d->used & (TACTUS_MAX_PLACES - 1), prev = v->prev & (TACTUS_MAX_PLACES - 1), i;
+	u32 key = d->bank * TACTUS_MAX_SLOTS + d->slot, used = drawn;
+	bool by_row = d->source == TACTUS_SOURCE_ROW || d->source == TACTUS_SOURCE_MIXED;
+	struct tactus_class_conf *cc = bpf_map_lookup_elem(&tactus_classes, &key);
+	u64 equal, others;
 	s32 cpu = -1;
 
+	if (cc && by_row && v->prev_idle && (d->legal >> prev & 1) && cc->tier[prev] == cc->tier[drawn])
+		used = prev;
 	if (v->idle >> used & 1)
 		cpu = claim_idle(p, used, prev_cpu);
-	if (cpu >= 0 || !others)
-		return cpu;
-	cc = bpf_map_lookup_elem(&tactus_classes, &key);
-	if (!cc)
-		return cpu;
-	tier = cc->tier[used];
-	bpf_for(i, 1, nr_places) {
-		u32 k = used + i >= nr_places ? used + i - nr_places : used + i;
+	if (cpu < 0 && cc) {
+		equal = (d->legal | 1ull << drawn) & tactus_same_tier(cc->tier, drawn, nr_places);
+		others = v->idle & equal & ~(1ull << used);
+		if (others) {
+			bpf_for(i, 1, nr_places) {
+				u32 k = drawn + i >= nr_places ? drawn + i - nr_places : drawn + i;
 
-		k &= TACTUS_MAX_PLACES - 1;
-		if (!(others >> k & 1) || cc->tier[k] != tier)
-			continue;
-		cpu = claim_idle(p, k, prev_cpu);
-		if (cpu >= 0) {
-			d->used = k;
-			count(redirects);
-			break;
+				k &= TACTUS_MAX_PLACES - 1;
+				if (!(others >> k & 1))
+					continue;
+				cpu = claim_idle(p, k, prev_cpu);
+				if (cpu >= 0) {
+					used = k;
+					break;
+				}
+			}
 		}
+		if (cpu < 0 && by_row)
+			used = shallowest(equal, prev, drawn) & (TACTUS_MAX_PLACES - 1);
 	}
+	if (used != drawn)
+		count(redirects);
+	d->used = used;
 	return cpu;
 }
 
@@ -467,7 +483,7 @@ GLOBAL decide_wake(struct task_struct *p TASK, struct tactus_task *t MEM,
 	}
 	d.used = d.choice.action;
 	if (d.used < TACTUS_MAX_PLACES)
-		d.cpu = claim_near(p, &v, &d, out->prev_cpu);
+		d.cpu = settle_in_tier(p, &v, &d, out->prev_cpu);
 	if (d.used < TACTUS_MAX_PLACES && d.cpu < 0 && t->priority != TACTUS_PRIORITY_BACKGROUND) {
 		u32 better = least_urgent_of_tier(&d, t->priority);
 

@@ -81,6 +81,18 @@ TACTUS_FN __u32 tactus_idle_tiers(const __u8 *tier, __u64 idle, __u32 nr_places)
 	return bits;
 }
 
+/* The places that are equal to this one, for a class with these tiers. */
+TACTUS_FN __u64 tactus_same_tier(const __u8 *tier, __u32 place, __u32 nr_places)
+{
+	__u32 of = tier[place & (TACTUS_MAX_PLACES - 1)], i;
+	__u64 same = 0;
+
+	/* without branches, which are dear to BPF's verifier */
+	tactus_for(i, nr_places)
+		same |= (__u64)((((__u32)tier[i] ^ of) - 1u) >> 31) << i;
+	return same;
+}
+
 /* Longest queue a place may have and still be chosen (rule 2). */
 TACTUS_FN __u32 tactus_queue_limit(__s32 waiting, __u32 nr_cpus)
 {
@@ -240,30 +252,37 @@ TACTUS_FN __u32 tactus_fallback_idle(const struct tactus_view *v, const __u64 *n
 }
 
 /*
- * Nothing is idle: the shallowest queue among the legal places near the
- * previous one, ties to the previous place. depth is the queue length of each place.
+ * The place of a set whose queue is shallowest; ties to `first`, then to `second`, then to the
+ * lowest. TACTUS_NO_PLACE for an empty set. depth is the queue length of each place.
  */
+TACTUS_FN __u32 tactus_shallowest(__u64 among, const __s32 *depth, __u32 nr_places, __u32 first,
+				  __u32 second)
+{
+	__u32 best = TACTUS_NO_PLACE, i;
+	__s32 least = 0x7fffffff;
+
+	first &= TACTUS_MAX_PLACES - 1;
+	second &= TACTUS_MAX_PLACES - 1;
+	tactus_for(i, nr_places) {
+		if (!(among >> i & 1) || depth[i] >= least)
+			continue;
+		least = depth[i];
+		best = i;
+	}
+	if ((among >> first & 1) && depth[first] == least)
+		return first;
+	if ((among >> second & 1) && depth[second] == least)
+		return second;
+	return best;
+}
+
+/* Nothing is idle: the shallowest queue among the legal places near the previous one, ties to that. */
 TACTUS_FN __u32 tactus_fallback_queue(const struct tactus_view *v, const __u64 *near,
 				      const __s32 *depth, __u32 nr_places)
 {
 	__u64 m = v->legal & near[0];
-	__u32 best = TACTUS_NO_PLACE, i;
-	__s32 least = 0x7fffffff;
 
-	if (!m)
-		m = v->legal;
-	tactus_for(i, nr_places) {
-		__s32 d;
-
-		if (!(m >> i & 1))
-			continue;
-		d = 2 * depth[i] - (i == v->prev);
-		if (d < least) {
-			least = d;
-			best = i;
-		}
-	}
-	return best;
+	return tactus_shallowest(m ? m : v->legal, depth, nr_places, v->prev, v->prev);
 }
 
 /* a before b in virtual or wrapping time */

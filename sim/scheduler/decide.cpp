@@ -157,24 +157,33 @@ void scheduler::consult_row(tactus_task& t, const tactus_view& v, tactus_decided
   }
 }
 
-std::int32_t scheduler::claim_near(const kernel_thread& p, const tactus_view& v, tactus_decided& d, std::int32_t prev_cpu) {
-  const std::uint32_t used = d.used & (TACTUS_MAX_PLACES - 1);
-  const std::uint64_t near = v.idle & d.legal & ~(1ull << used);
-  std::int32_t cpu = -1;
-  if ((v.idle >> used & 1) != 0) cpu = claim_idle(p, used, prev_cpu);
-  if (cpu >= 0 || near == 0 || rule != nullptr) return cpu;
+// The row chose a tier: which place of it? The CPU where the worker ran last if it is idle, the drawn
+// place if that has an idle CPU, the nearest that has one, and where none has, the shallowest queue.
+// What a rule chose is carried out as it is.
+std::int32_t scheduler::settle_in_tier(const kernel_thread& p, const tactus_view& v, tactus_decided& d, std::int32_t prev_cpu) {
+  const std::uint32_t drawn = d.used & (TACTUS_MAX_PLACES - 1), prev = v.prev & (TACTUS_MAX_PLACES - 1);
+  const bool by_row = d.source == TACTUS_SOURCE_ROW || d.source == TACTUS_SOURCE_MIXED;
   const tactus_class_conf& cc = classes[d.bank * TACTUS_MAX_SLOTS + d.slot];
-  const std::uint32_t tier = cc.tier[used];
-  for (std::uint32_t i = 1; i < nr_places; ++i) {
-    const std::uint32_t k = used + i >= nr_places ? used + i - nr_places : used + i;
-    if ((near >> k & 1) == 0 || cc.tier[k] != tier) continue;
-    cpu = claim_idle(p, k, prev_cpu);
-    if (cpu >= 0) {
-      d.used = k;
-      ++stats.redirects;
-      break;
+  std::uint32_t used = drawn;
+  std::int32_t cpu = -1;
+  if (by_row && v.prev_idle && (d.legal >> prev & 1) != 0 && cc.tier[prev] == cc.tier[drawn]) used = prev;
+  if ((v.idle >> used & 1) != 0) cpu = claim_idle(p, used, prev_cpu);
+  if (cpu < 0 && rule == nullptr) {
+    const std::uint64_t equal = (d.legal | 1ull << drawn) & tactus_same_tier(cc.tier, drawn, nr_places);
+    const std::uint64_t others = v.idle & equal & ~(1ull << used);
+    for (std::uint32_t i = 1; others != 0 && i < nr_places; ++i) {
+      const std::uint32_t k = drawn + i >= nr_places ? drawn + i - nr_places : drawn + i;
+      if ((others >> k & 1) == 0) continue;
+      cpu = claim_idle(p, k, prev_cpu);
+      if (cpu >= 0) {
+        used = k;
+        break;
+      }
     }
+    if (cpu < 0 && by_row) used = tactus_shallowest(equal, depth, nr_places, prev, drawn) & (TACTUS_MAX_PLACES - 1);
   }
+  if (used != drawn) ++stats.redirects;
+  d.used = used;
   return cpu;
 }
 
@@ -229,7 +238,7 @@ void scheduler::decide_wake(kernel_thread& p, tactus_placement& out) {
   }
   if (d.choice.den == 0) d.choice = {fallback_action(v), 1, 1};
   d.used = d.choice.action;
-  if (d.used < TACTUS_MAX_PLACES) d.cpu = claim_near(p, v, d, out.prev_cpu);
+  if (d.used < TACTUS_MAX_PLACES) d.cpu = settle_in_tier(p, v, d, out.prev_cpu);
   if (d.used < TACTUS_MAX_PLACES && d.cpu < 0 && t.priority != TACTUS_PRIORITY_BACKGROUND && rule == nullptr) {
     const std::uint32_t better = least_urgent_of_tier(d, t.priority);
     if (better != d.used) ++stats.redirects;

@@ -168,7 +168,7 @@ class scheduler {
   std::uint64_t without_long_queues(std::uint64_t legal, std::uint64_t idle_places, std::uint32_t limit) const;
   std::uint32_t fallback_action(const tactus_view& v) const;
   void consult_row(tactus_task& t, const tactus_view& v, tactus_decided& d, std::uint64_t at);
-  std::int32_t claim_near(const kernel_thread& p, const tactus_view& v, tactus_decided& d, std::int32_t prev_cpu);
+  std::int32_t settle_in_tier(const kernel_thread& p, const tactus_view& v, tactus_decided& d, std::int32_t prev_cpu);
   std::uint32_t least_urgent_of_tier(const tactus_decided& d, std::uint32_t priority);
   void decide_wake(kernel_thread& p, tactus_placement& out);
   bool decide_take(kernel_thread& p, std::uint32_t place, std::uint64_t at, tactus_decided& d);

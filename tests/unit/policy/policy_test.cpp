@@ -181,6 +181,29 @@ TEST_CASE("fallback: previous CPU, then cache, then core, then distance, then th
     CHECK(tactus_fallback_queue(&v, near, depth.data(), 6) == 5);  // nothing legal near: anywhere
 }
 
+TEST_CASE("places of one tier")
+{
+    std::array<__u8, 64> tier{};
+    tier = {0, 1, 0, 2, 1, 0};
+    CHECK(tactus_same_tier(tier.data(), 0, 6) == 0b100101);
+    CHECK(tactus_same_tier(tier.data(), 4, 6) == 0b010010);
+    CHECK(tactus_same_tier(tier.data(), 3, 6) == 0b001000);
+    CHECK(tactus_same_tier(tier.data(), 0, 5) == 0b000101);  // no place beyond the last
+    tier.fill(3);
+    CHECK(tactus_same_tier(tier.data(), 63, 64) == ~0ull);
+}
+
+TEST_CASE("shallowest queue of a set")
+{
+    std::array<std::int32_t, 64> depth{};
+    depth[0] = 2; depth[1] = 1; depth[2] = 1; depth[3] = 1; depth[4] = 0;
+    CHECK(tactus_shallowest(0b11111, depth.data(), 5, 0, 1) == 4);
+    CHECK(tactus_shallowest(0b01111, depth.data(), 5, 2, 3) == 2);  // tie: the first
+    CHECK(tactus_shallowest(0b01111, depth.data(), 5, 0, 3) == 3);  // .. the second, if the first is deeper
+    CHECK(tactus_shallowest(0b01111, depth.data(), 5, 9, 9) == 1);  // .. the lowest
+    CHECK(tactus_shallowest(0, depth.data(), 5, 0, 0) == TACTUS_NO_PLACE);
+}
+
 TEST_CASE("fallback never leaves the legal places")
 {
     std::mt19937_64 random(11);

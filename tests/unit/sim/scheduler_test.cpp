@@ -206,6 +206,42 @@ TEST_CASE("a ring that is too small loses events, counts them, and harms nothing
   CHECK(all.first == few.first);
 }
 
+TEST_CASE("among places of one tier: where the worker ran last, else idle, else the shallowest queue") {
+  const auto decisions = [](const machine& m, double load, unsigned first, unsigned other) {
+    const workload w = queue_of("kind = \"exponential\", mean_us = 1000", load);
+    simulation s(m, w, {});
+    same_rows(s, first, other, 0);
+    recorder r;
+    s.sched().sink = &r;
+    s.run_until(2'000'000'000);
+    std::vector<tactus_decision_event> by_row;
+    for (const tactus_decision_event& e : r.decisions)
+      if (e.source == TACTUS_SOURCE_ROW && e.moment == TACTUS_MOMENT_WAKE) by_row.push_back(e);
+    REQUIRE(by_row.size() > 200);
+    return by_row;
+  };
+  const auto share = [](const std::vector<tactus_decision_event>& of, auto&& is) {
+    return static_cast<double>(std::count_if(of.begin(), of.end(), is)) / static_cast<double>(of.size());
+  };
+  // Drawn evenly among four equal CPUs, which are mostly idle.
+  const auto calm = decisions(equal_cpus(4), 0.05, 16'384, 16'384);
+  CHECK(share(calm, [](const auto& e) { return e.chosen == e.prev_place; }) < 0.4);
+  CHECK(share(calm, [](const auto& e) { return e.used == e.prev_place; }) > 0.85);
+  // All is drawn for place 0; who finds nothing idle does not queue there alone.
+  const auto busy = decisions(equal_cpus(4), 0.9, 65'535, 0);
+  const auto queued = [&] {
+    std::vector<tactus_decision_event> of;
+    for (const auto& e : busy) if (e.cpu == 0xffff) of.push_back(e);
+    return of;
+  }();
+  REQUIRE(queued.size() > 1000);
+  CHECK(share(queued, [](const auto& e) { return e.chosen == 0; }) == 1);
+  CHECK(share(queued, [](const auto& e) { return e.used == 0; }) < 0.4);
+  // A place of another tier is none of these, however idle.
+  const auto unequal = decisions(unequal_cpus(2, 2, 0.3), 0.3, 65'535, 0);
+  CHECK(share(unequal, [](const auto& e) { return e.used < 2; }) == 1);
+}
+
 TEST_CASE("an urgent task preempts background work at once, a background task does not") {
   const machine m = equal_cpus(1);
   const auto p99 = [&](int priority) {
