@@ -74,8 +74,8 @@ struct alignas(64) worker {
   unsigned nr_false_alarms = 0;  // times in a row that sleep_idle() did not sleep
   std::array<std::uint32_t, k_priorities> deque_since_ms{};  // last served; see select()
   std::uint64_t batch_ticks_ = 0;  // how much work to take from a queue at once
-  std::uint64_t awake_since_ = 0, nap_after_ticks_ = 0;
-  std::uint64_t idle_since_ = 0, linger_ticks_ = 0;
+  std::uint64_t awake_since_ = 0;
+  std::uint64_t idle_since_ = 0;
   std::array<std::uint64_t, 2> idle_ticks_{~0ull, ~0ull};  // how long it was without a task the last two times
   victim_order victims_;
   unsigned nr_fenced_pushes_ = 0;  // in a row, with nobody idle: pool_core::light_barrier()
