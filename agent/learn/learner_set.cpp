@@ -2,38 +2,16 @@
 //
 // The learner set of api.h: ties assembly (segments.h), the queue, the step
 // (step.h) on the shared parameters, and the compilation of rows together.
-//
-// Locks, in the order in which they may be taken: a domain's mutex, then the
-// queue's, then stats_mutex_. Learners hold none while they compute.
-#include "api.h"
+#include "learner_set_impl.h"
 
-#include "checkpoint.h"
-#include "clone.h"
-#include "convergence.h"
-#include "exploration.h"
 #include "inference.h"
 #include "rows.h"
-#include "segment_queue.h"
-#include "segments.h"
-#include "shared_parameters.h"
-#include "validation.h"
 
 #include <algorithm>
 #include <cmath>
-#include <deque>
-#include <thread>
 
 namespace tactus::learn {
 namespace {
-
-// Sums of one learner's steps until it has `accumulate` of them.
-struct learner_thread_state {
-	learner_step<float> step;
-	weights<float> theta = weights<float>::Zero();
-	weights<float> gradient = weights<float>::Zero();
-	step_report report;
-	int segments = 0;
-};
 
 // The critic's own weights; of what is before, the actor has a part.
 constexpr int k_first_critic_weight = k_blocks[b_value_h].offset;
@@ -43,77 +21,6 @@ static_assert(b_value_h + 2 == k_nr_blocks && b_value_z + 1 == k_nr_blocks, "the
 constexpr double k_figure_step = 0.005;
 
 } // namespace
-
-struct learner_set::impl {
-	explicit impl(learner_config const& c)
-		: config(c), explore(config), history(c.kept_versions), queue(c.queue_segments),
-		  settling(c.converged_kl, c.converged_publishes)
-	{
-		weights<float> theta;
-		initial_weights(config.seed, theta.data(), config.weight_init);
-		clone_fallback(config, theta.data());
-		shared.set(theta.data(), nullptr);
-		prior = std::make_shared<weights<float> const>(theta);
-		start_weights = champion = prior;
-		for (int i = 0; i < TACTUS_MAX_DOMAINS; ++i)
-			domains.push_back(std::make_unique<domain>(config, history));
-	}
-
-	struct domain {
-		domain(learner_config const& c, version_history const& h) : assembler(c, h) {}
-		std::mutex mutex;
-		domain_assembler assembler;
-		std::uint64_t segments = 0; // assembled so far
-	};
-
-	void take(std::uint8_t which, std::uint64_t sequence, decision const* d);
-	void learn(learner_thread_state& state, segment const& s);
-	void apply(learner_thread_state& state, schedule const& now);
-	void run();
-	void note(step_report const& r, double norm, bool applied);
-	void rows_changed(double kl, double tasks_present);
-	stream_figures busiest();
-	checkpoint read(std::string const& path) const;
-	std::uint64_t frozen_left() const // several learners may each take the last one
-	{
-		return std::uint64_t(std::max<std::int64_t>(0, frozen_updates.load(std::memory_order_relaxed)));
-	}
-
-	learner_config const config;
-	learn::exploration const explore;
-	shared_parameters shared;
-	version_history history;
-	segment_queue queue;
-	held_out_segments held_out;
-	std::vector<std::unique_ptr<domain>> domains;
-	std::vector<std::jthread> threads;
-	learner_thread_state inline_state; // of submit without threads
-	std::mutex inline_mutex;
-	std::deque<weights<float>> lag_snapshots;
-
-	std::atomic<bool> learning{true};
-	std::atomic<int> nr_threads{0};
-	std::atomic<std::uint64_t> decisions_seen{0}, decisions_trained{0}, updates{0}, segments_dropped{0};
-	std::atomic<double> service_time_ns{0};
-	std::atomic<std::int64_t> frozen_updates{0}; // until the actor learns again
-	std::atomic<double> rate_factor{1}; // of the learning rate, where it adapts to the rows' change
-	// Mean square of A with its count, for the running RMS.
-	std::atomic<double> mean_square_advantage{0};
-	std::atomic<std::uint64_t> updates_of_advantage{0};
-
-	mutable std::mutex stats_mutex; // the next, down to compile's
-	std::shared_ptr<weights<float> const> prior, start_weights, champion;
-	learner_stats figures;
-	double mean_error = 0, mean_target = 0, mean_target_square = 0;
-	std::uint64_t figure_count = 0;
-	convergence settling;
-
-	// Of compile, by its one thread.
-	weights<float> compile_theta;
-	inference compile_pi;
-	std::vector<std::uint16_t> last_rows; // slots x situations x cdf, once a slot was compiled
-	std::array<int, k_max_slots> last_places{};
-};
 
 learner_set::learner_set(learner_config const& config)
 {
@@ -290,86 +197,15 @@ void learner_set::compile(std::shared_ptr<policy_inputs const> inputs, row_sink&
 	if (!inputs || inputs->version == 0 || inputs->nr_places < 1 || inputs->nr_places > k_max_places)
 		throw std::invalid_argument("learner: inputs need a version and 1 to 64 places");
 	impl& p = *impl_;
-	int const nr_places = inputs->nr_places;
-	auto contexts = std::make_shared<version_contexts>();
-	contexts->version = inputs->version;
-	std::uint64_t const updates = p.updates.load(std::memory_order_relaxed);
-	for (unsigned slot = 0; slot < unsigned(k_max_slots); ++slot)
-		if (inputs->classes[slot].in_use)
-			contexts->slot[slot] = encode(*inputs, slot, p.config, updates);
-	{
-		policy_inputs nobody;
-		nobody.nr_places = nr_places;
-		nobody.state = inputs->state;
-		contexts->slot[k_max_slots] = encode(nobody, 0, p.config, updates);
-	}
+	auto contexts = contexts_of(*inputs, p.config, p.updates.load(std::memory_order_relaxed));
 	p.shared.snapshot(p.compile_theta.data());
-	p.compile_pi.set_weights(p.compile_theta.data(), p.config.layer_norm);
-	bool const exploring = p.learning.load(std::memory_order_relaxed);
-
-	constexpr std::size_t row_size = TACTUS_MAX_PLACES;
-	constexpr std::size_t slot_size = TACTUS_NR_SITUATIONS * row_size;
-	if (p.last_rows.empty())
-		p.last_rows.resize(k_max_slots * slot_size);
-	double sum_kl = 0;
-	int rows_compared = 0;
-	std::vector<std::uint8_t> situations; // evaluated of a class
-	std::vector<float> logits, z(std::size_t(nr_places) + 1);
-	std::vector<double> probability(z.size());
-	std::vector<std::uint8_t> near;
-	std::array<tactus_row, TACTUS_NR_SITUATIONS> rows;
-	for (unsigned slot = 0; slot < unsigned(k_max_slots); ++slot) {
-		class_inputs const& c = inputs->classes[slot];
-		if (!c.in_use) {
-			p.last_places[slot] = 0;
-			continue;
-		}
-		context const& x = contexts->slot[slot];
-		// Only tiers that this class has can be idle; the kernel never forms
-		// another situation, so the others share the row of what is left of them.
-		unsigned existing = 7u << 4;
-		for (int i = 0; i < nr_places; ++i)
-			existing |= 1u << x.tier[i];
-		situations.clear();
-		std::array<int, TACTUS_NR_SITUATIONS> column;
-		for (unsigned s = 0; s < TACTUS_NR_SITUATIONS; ++s) {
-			if ((s & existing) == s) {
-				column[s] = int(situations.size());
-				situations.push_back(std::uint8_t(s));
-			} else {
-				column[s] = column[s & existing]; // a smaller number: already there
-			}
-		}
-		logits.resize(situations.size() * z.size());
-		p.compile_pi.set_context(x);
-		p.compile_pi.logits(situations, logits);
-		for (std::size_t i = 0; i < situations.size(); ++i) {
-			std::copy_n(logits.data() + i * z.size(), z.size(), z.data());
-			near_actions(x, situations[i], near);
-			p.explore.distribution(z, near, double(x.floor), exploring, probability);
-			tactus_row& row = rows[i];
-			row = {};
-			float const confidence = std::isfinite(c.confidence) ? std::clamp(c.confidence, 0.0f, 1.0f) : 0;
-			row.confidence = std::uint16_t(std::lround(confidence * 65535));
-			row.slice_10us = c.slice_10us;
-			quantise(probability, row.cdf);
-			std::uint16_t* last = p.last_rows.data() + slot * slot_size + situations[i] * row_size;
-			if (p.last_places[slot] == nr_places) {
-				sum_kl += row_kl(last, row.cdf, nr_places);
-				++rows_compared;
-			}
-			std::copy_n(row.cdf, row_size, last);
-		}
-		p.last_places[slot] = nr_places;
-		for (unsigned s = 0; s < TACTUS_NR_SITUATIONS; ++s)
-			sink.put(slot, s, rows[std::size_t(column[s])]);
-	}
+	auto const kl = p.compiler.compile(*inputs, *contexts, p.compile_theta.data(), p.learning.load(std::memory_order_relaxed), sink);
 	p.history.add(std::move(contexts));
 	double const tasks_present = p.busiest().eta;
 	std::scoped_lock lock(p.stats_mutex);
 	++p.figures.compiles;
-	if (rows_compared)
-		p.rows_changed(sum_kl / rows_compared, tasks_present);
+	if (kl)
+		p.rows_changed(*kl, tasks_present);
 }
 
 // Of the rows just compiled against those before. Holds stats_mutex.
@@ -459,137 +295,12 @@ learner_stats learner_set::stats() const
 	return s;
 }
 
-void learner_set::begin_course()
-{
-	impl& p = *impl_;
-	std::vector<float> theta(k_nr_weights);
-	p.shared.snapshot(theta.data());
-	p.decisions_trained = 0;
-	std::scoped_lock lock(p.stats_mutex);
-	p.prior = std::make_shared<weights<float> const>(Eigen::Map<weights<float> const>(theta.data()));
-	p.start_weights = p.prior;
-}
-
-held_out_report learner_set::validate(std::uint64_t after) const
-{
-	impl const& p = *impl_;
-	held_out_report out;
-	auto const segments = p.held_out.newer_than(after, out.last);
-	out.segments = int(segments.size());
-	weights<float> theta;
-	p.shared.snapshot(theta.data());
-	out.finite = theta.allFinite();
-	if (segments.empty())
-		return out;
-	std::shared_ptr<weights<float> const> champion;
-	{
-		std::scoped_lock lock(p.stats_mutex);
-		champion = p.champion;
-	}
-	validator v(p.config.layer_norm);
-	std::vector<segment_value> current, before;
-	for (auto const& s : segments) {
-		current.push_back(v.evaluate(theta.data(), theta.data(), *s));
-		before.push_back(v.evaluate(champion->data(), theta.data(), *s));
-		out.logged -= current.back().sampled / double(segments.size());
-	}
-	out.current = estimate(current);
-	out.champion = estimate(before);
-	difference_estimate const d = difference(current, before);
-	out.difference = d.mean;
-	out.difference_error = d.error;
-	return out;
-}
-
-void learner_set::set_champion()
-{
-	impl& p = *impl_;
-	std::vector<float> theta(k_nr_weights);
-	p.shared.snapshot(theta.data());
-	std::scoped_lock lock(p.stats_mutex);
-	p.champion = std::make_shared<weights<float> const>(Eigen::Map<weights<float> const>(theta.data()));
-}
-
-void learner_set::load_champion(std::string const& path)
-{
-	checkpoint const c = impl_->read(path);
-	std::scoped_lock lock(impl_->stats_mutex);
-	impl_->champion = std::make_shared<weights<float> const>(Eigen::Map<weights<float> const>(c.theta.data()));
-}
-
-void learner_set::restore_champion()
-{
-	impl& p = *impl_;
-	{
-		std::scoped_lock lock(p.stats_mutex);
-		p.shared.set(p.champion->data(), nullptr);
-	}
-	p.held_out.clear();
-}
-
-// A checkpoint of this network. Throws checkpoint_error: also for weights learned with the other layer_norm.
-checkpoint learner_set::impl::read(std::string const& path) const
-{
-	checkpoint c = read_checkpoint(path);
-	if (c.layer_norm != bool(config.layer_norm))
-		throw checkpoint_error(checkpoint_fault::schema,
-				       "checkpoint " + path + ": was learned with layer_norm = " + std::to_string(c.layer_norm) +
-					       " and this learner has " + std::to_string(config.layer_norm) +
-					       "; set layer_norm = " + std::to_string(c.layer_norm) + ", or start without this file");
-	return c;
-}
-
 void learner_set::begin_environment()
 {
 	for (auto& d : impl_->domains) {
 		std::scoped_lock lock(d->mutex);
 		d->assembler.forget();
 	}
-}
-
-void learner_set::save(std::string const& path) const
-{
-	impl const& p = *impl_;
-	checkpoint c;
-	c.theta.resize(k_nr_weights);
-	c.squares.resize(k_nr_weights);
-	p.shared.snapshot(c.theta.data());
-	p.shared.snapshot_squares(c.squares.data());
-	{
-		std::scoped_lock lock(p.stats_mutex);
-		c.prior.assign(p.prior->data(), p.prior->data() + k_nr_weights);
-	}
-	c.decisions_trained = p.decisions_trained.load(std::memory_order_relaxed);
-	c.updates = p.updates.load(std::memory_order_relaxed);
-	c.mean_square_advantage = p.mean_square_advantage.load(std::memory_order_relaxed);
-	c.updates_of_advantage = p.updates_of_advantage.load(std::memory_order_relaxed);
-	c.layer_norm = p.config.layer_norm;
-	c.machine = p.config.machine;
-	c.frozen_updates = p.frozen_left();
-	write_checkpoint(path, c);
-}
-
-void learner_set::load(std::string const& path)
-{
-	impl& p = *impl_;
-	checkpoint c = p.read(path);
-	if (c.machine && p.config.machine && c.machine != p.config.machine) {
-		c.prior = c.theta;
-		c.decisions_trained = 0;
-		c.updates_of_advantage = 0;
-		c.mean_square_advantage = 0;
-		c.frozen_updates = std::uint64_t(p.config.transfer_updates);
-	}
-	p.frozen_updates = std::int64_t(std::min<std::uint64_t>(c.frozen_updates, 1'000'000'000));
-	p.shared.set(c.theta.data(), c.squares.data(), c.updates);
-	p.decisions_trained = c.decisions_trained;
-	p.updates = c.updates;
-	p.mean_square_advantage = c.mean_square_advantage;
-	p.updates_of_advantage = c.updates_of_advantage;
-	std::scoped_lock lock(p.stats_mutex);
-	p.prior = std::make_shared<weights<float> const>(Eigen::Map<weights<float> const>(c.prior.data()));
-	p.start_weights = std::make_shared<weights<float> const>(Eigen::Map<weights<float> const>(c.theta.data()));
-	p.champion = p.start_weights;
 }
 
 } // namespace tactus::learn
