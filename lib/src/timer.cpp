@@ -30,6 +30,7 @@ bool timer_queue::add(timer_clock::time_point due, const std::shared_ptr<timer_i
 }
 
 bool timer_queue::remove(const timer_item* item) noexcept {
+  if (made_.a_parent()) return false;
   std::shared_ptr<timer_item> found;
   {
     std::lock_guard guard(lock_);
@@ -227,6 +228,7 @@ struct periodic : timer_item, std::enable_shared_from_this<periodic> {
   bool (*const call)(void*);
   const std::shared_ptr<void> context;
   const std::weak_ptr<timer_queue> queue;
+  const made_by made;
   timer_clock::time_point next;
   mutable std::mutex lock;
   std::condition_variable changed;
@@ -243,6 +245,7 @@ std::shared_ptr<periodic> start_periodic(pool_core& core, const class_entry& ent
 }
 
 void cancel_periodic(periodic& p, bool wait_for_call) noexcept {
+  if (p.made.a_parent()) return;  // which goes on calling it
   std::unique_lock guard(p.lock);
   p.over = true;
   if (wait_for_call && p.runner != std::this_thread::get_id())
@@ -252,6 +255,7 @@ void cancel_periodic(periodic& p, bool wait_for_call) noexcept {
 }
 
 bool periodic_active(const periodic& p) noexcept {
+  if (p.made.a_parent()) return false;
   std::lock_guard guard(p.lock);
   return !p.over;
 }

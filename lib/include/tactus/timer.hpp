@@ -36,7 +36,8 @@ class [[nodiscard]] timer {
   }
   // Lets the timer run on without a handle, until the pool is shut down.
   void detach() noexcept { periodic_.reset(); }
-  // False after cancel(), after a call that threw, and after the pool's shutdown.
+  // False after cancel(), after a call that threw, after the pool's shutdown, and in a child of fork(), where
+  // the parent's calls are not made and nothing is waited for.
   bool active() const noexcept { return periodic_ && detail::periodic_active(*periodic_); }
 
  private:

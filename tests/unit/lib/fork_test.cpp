@@ -115,6 +115,38 @@ TEST_CASE("a child finds no lock taken that another thread held at the fork") {
 }
 #endif
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST_CASE("a child ends the parent's periodic tasks without waiting for the parent's threads") {
+  pool p(two());
+  std::atomic<bool> in_call{false}, go_on{false};
+  std::atomic<int> calls{0};
+  timer beat = p.every(100us, [&] {
+    in_call = true;
+    while (!go_on) std::this_thread::sleep_for(100us);
+    ++calls;
+  });
+  timer quick = p.every(1us, [] {});  // its lock and the queue's are taken much of the time
+  while (!in_call) std::this_thread::sleep_for(100us);
+  int status = 0;
+  for (int i = 0; i < 200 && status == 0; ++i) {
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(20);  // hangs: dies of it
+      const bool was_active = beat.active() || quick.active();
+      quick.cancel();
+      beat = timer();  // a call runs, in the parent
+      _exit(was_active ? 1 : 0);
+    }
+    if (waitpid(child, &status, 0) != child) status = -1;
+  }
+  go_on = true;  // whatever happened: the handle waits for the call
+  CHECK(status == 0);
+  CHECK(beat.active());
+  for (int i = 0; i < 5000 && calls < 3; ++i) std::this_thread::sleep_for(1ms);
+  CHECK(calls >= 3);
+}
+#endif
+
 #if !defined(__SANITIZE_THREAD__)  // the thread sanitizer forbids threads in a forked child
 TEST_CASE("a child can make a pool of its own") {
   pool p(two());
