@@ -4,6 +4,7 @@
 #include "inference.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <string>
 
@@ -13,7 +14,7 @@ static_assert(kernel::trunk == k_trunk && kernel::head == k_head && kernel::cont
 	      kernel::state == k_state_size && kernel::task == k_task_size && kernel::tiers == TACTUS_MAX_TIERS &&
 	      kernel::situation == k_situation && kernel::task_z == k_task_z && kernel::place == k_place_size &&
 	      kernel::max_places == k_max_places && k_hold_scale == 0.25 &&
-	      kernel::norm_epsilon == k_norm_epsilon);
+	      kernel::norm_epsilon == k_norm_epsilon && kernel::scale == k_context_scale);
 
 std::string_view name_of(instruction_set which)
 {
@@ -71,15 +72,48 @@ kernel::table const& kernels_of(instruction_set which)
 	}
 }
 
+kernel::table const& chosen_kernels()
+{
+	static kernel::table const& chosen = kernels_of(chosen_instruction_set());
+	return chosen;
+}
+
 namespace {
+
+// The sum of the columns (each n floats) of the bits that are set, for every mask of so many bits.
+void sum_by_mask(float const* columns, int nr_bits, int n, float factor, float* out)
+{
+	for (int m = 1; m < 1 << nr_bits; ++m)
+		for (int r = 0; r < n; ++r)
+			out[m * n + r] = out[(m & (m - 1)) * n + r] + factor * columns[std::countr_zero(unsigned(m)) * n + r];
+}
+
+// out[0] is there; each step adds the next column.
+void sum_by_step(float const* columns, int n, float* out)
+{
+	for (int k = 1; k <= kernel::steps; ++k)
+		for (int r = 0; r < n; ++r)
+			out[k * n + r] = out[(k - 1) * n + r] + columns[(k - 1) * n + r];
+}
 
 void pack(float const* theta, kernel::weights& w)
 {
 	w = {};
 	auto copy = [&](block_id b, float* to) { std::copy_n(theta + k_blocks[b].offset, k_blocks[b].size(), to); };
-	copy(b_trunk_x, w.trunk_x[0]);
-	copy(b_trunk_s, w.trunk_s[0]);
-	copy(b_trunk_b, w.trunk_b);
+	auto const x = view<b_trunk_x>(theta);
+	float const* const state = x.data();
+	float const* const task = x.col(2 * k_state_size).data();
+	std::copy_n(state, k_state_size * k_trunk, w.trunk_value[0]);
+	std::copy_n(task, k_task_size * k_trunk, w.trunk_value[k_state_size]);
+	for (int i = 0; i < k_state_size; i += 4)
+		sum_by_mask(state + (k_state_size + i) * k_trunk, 4, k_trunk, k_context_scale, w.trunk_absent[i / 4][0]);
+	for (int i = 0; i < k_task_size; i += 4)
+		sum_by_mask(task + (k_task_size + i) * k_trunk, 4, k_trunk, k_context_scale,
+			    w.trunk_absent[(k_state_size + i) / 4][0]);
+	float const* const s = view<b_trunk_s>(theta).data();
+	copy(b_trunk_b, w.trunk_step[0]);
+	sum_by_step(s + kernel::tiers * k_trunk, k_trunk, w.trunk_step[0]);
+	sum_by_mask(s, kernel::tiers, k_trunk, 1, w.trunk_idle[0]);
 	copy(b_head_h, w.head_h[0]);
 	copy(b_head_o, w.head_o);
 	copy(b_hold_h, w.hold_h);
@@ -94,20 +128,21 @@ void pack(float const* theta, kernel::weights& w)
 			w.head_f[1][1 + k][r] = f(r, k) + i(r, 1 + k);
 		}
 	}
+	float z[k_z][k_head] = {}; // z's columns: the bilinear term, and hold's weight
 	auto const bilinear = view<b_bilinear>(theta);
-	auto const hold = view<b_hold_z>(theta);
-	for (int z = 0; z < k_z; ++z) {
-		int const s = z - 1, t = s - k_situation;
-		float* const to = s < 0 ? w.bilinear_1 : t < 0 ? w.bilinear_s[s] : w.bilinear_task[t];
-		for (int r = 0; r < k_place_i; ++r)
-			to[r] = bilinear(r, z);
-		(s < 0 ? w.hold_1 : t < 0 ? w.hold_s[s] : w.hold_task[t]) = hold[z];
+	for (int j = 0; j < k_z; ++j) {
+		std::copy_n(bilinear.col(j).data(), k_place_i, z[j]);
+		z[j][kernel::hold_lane] = view<b_hold_z>(theta)[j];
 	}
+	std::copy_n(z[0], k_head, w.z_step[0]);
+	sum_by_step(z[1 + kernel::tiers], k_head, w.z_step[0]);
+	sum_by_mask(z[1], kernel::tiers, k_head, 1, w.z_idle[0]);
+	std::copy_n(z[1 + k_situation], k_task_z * k_head, w.z_task[0]);
 }
 
 kernel::features features_of(context const& c)
 {
-	return {c.x.data(), c.task.data(), c.place.data(), c.tier.data(), c.nr_places};
+	return {c.x.data(), c.task.data(), c.place.data(), c.tier.data(), c.state_present, c.task_present, c.nr_places};
 }
 
 } // namespace

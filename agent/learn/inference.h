@@ -36,6 +36,8 @@ instruction_set chosen_instruction_set();
 
 // Its functions, for tests and benchmarks. Throws config_error: not on this machine.
 kernel::table const& kernels_of(instruction_set which);
+// Those of the instruction set that was chosen when they were first asked for.
+kernel::table const& chosen_kernels();
 
 // Thread-safety: const calls by any thread, the others by one at a time.
 class inference {

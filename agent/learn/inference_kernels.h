@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the kernels of the policy's forward pass work on, and the table of them.
-// One kernel file per instruction set (inference_scalar.cpp, .._avx2, .._avx512,
+// One kernel file per instruction set (kernels_scalar.cpp, .._avx2, .._avx512,
 // .._neon), all of the one source inference_kernel.inc. Includes nothing, so that
 // it compiles for a foreign machine without its headers, and so that no inline
 // function of a library is compiled with flags that not every machine has.
@@ -18,48 +18,59 @@ constexpr int situation = tiers + steps;
 constexpr int task_z = task + 2;
 constexpr int place = 12;
 constexpr int max_places = 64;
-constexpr float norm_epsilon = 1e-5f;
+constexpr float norm_epsilon = 1e-5f, scale = 0.1f; // of x: an absent mark is this or 0
 
-// One class's encoded inputs: a view of network.h's context.
-struct features {
-	float const* x;		   // context; of a value and its mark at most one is not 0
-	float const* task;	   // task_z
-	float const* place;	   // nr_places x 12
-	unsigned char const* tier; // nr_places, < 4
+// One class's inputs as they come: a view of policy_inputs.
+struct raw_features {
+	float const *state, *task, *place; // state, task, max_places x 12 values
+	unsigned state_present, task_present;
 	int nr_places;
 };
 
-// The actor's weights with every row as wide as a vector. Bilinear columns and
-// place features are padded to 16; lane 12 belongs to "the place is idle".
+// One class's encoded inputs: a view of network.h's context. Bit i of a mask: the
+// value of source i counts, its absent mark is 0; else the other way round.
+struct features {
+	float const* x;		   // context
+	float const* task;	   // task_z
+	float const* place;	   // nr_places x 12
+	unsigned char const* tier; // nr_places, < 4
+	unsigned state_present, task_present;
+	int nr_places;
+};
+
+// The actor's weights with every row as wide as a vector. What is constant but for a
+// few bits is summed for all their values: a situation is two columns (waiting step
+// and idle tiers), the absent marks are one column for each four sources. Columns of
+// z and place features are padded to 16: lane 12 belongs to "the place is idle", lane
+// 13 of z's columns is hold's.
 struct alignas(64) weights {
-	float trunk_x[context][trunk]; // read once per context, half of it
-	// Read by every decision; small enough for the L1 data cache.
-	float trunk_s[situation][trunk];
+	float trunk_value[state + task][trunk];
+	float trunk_absent[(state + task) / 4][16][trunk];
+	float trunk_step[steps + 1][trunk], trunk_idle[1 << tiers][trunk]; // steps: with the bias
 	float head_h[trunk][head];
 	float head_f[2][place + 1][head]; // [idle]: bias, then a column per feature
-	float bilinear_1[head], bilinear_s[situation][head], bilinear_task[task_z][head];
-	float trunk_b[trunk], hold_h[trunk];
-	float head_o[head];
-	float hold_1, hold_s[situation], hold_task[task_z];
+	float z_step[steps + 1][head], z_idle[1 << tiers][head], z_task[task_z][head]; // steps: with z's 1
+	float hold_h[trunk], head_o[head];
 	bool layer_norm;
 };
-static_assert(sizeof(weights) - sizeof(weights::trunk_x) <= 16 * 1024);
+constexpr int hold_lane = place + 1;
+// What decisions of one class read: one column of trunk_absent in 16, all else.
+static_assert(sizeof(weights) - sizeof(weights::trunk_absent) * 15 / 16 <= 32 * 1024, "the L1 data cache");
 
-// One context's constant part, and the sums of the situation's columns: by waiting
-// step (with everything constant) and by mask of idle tiers, so that a situation is
-// one of the first plus one of the second. Exact but for the order of summation.
+// One context's part of the sums.
 struct alignas(64) prepared {
-	float trunk_step[steps + 1][trunk], trunk_idle[1 << tiers][trunk];
-	float bilinear_step[steps + 1][head], bilinear_idle[1 << tiers][head];
-	float hold_step[steps + 1], hold_idle[1 << tiers];
+	float trunk_step[steps + 1][trunk], z_step[steps + 1][head]; // with the context's part
 	float head_f[2][max_places][head];
-	float place[max_places][head]; // padded
+	float place[2][max_places][head]; // padded
 	unsigned char tier[max_places];
 	int nr_places;
 };
 
 // out of `decide`: nr_places + 1 logits, hold last. Of `rows`: so many per situation.
 struct table {
+	// x, task (the first 16) and place as in features; the masks less what is no number.
+	void (*encode)(raw_features const& in, float* x, float* task, float* place, unsigned* state_present,
+		       unsigned* task_present);
 	void (*decide)(weights const& w, features const& in, unsigned situation, float* out);
 	void (*prepare)(weights const& w, features const& in, prepared& out);
 	void (*rows)(weights const& w, prepared const& p, unsigned char const* situations, int n, float* out);

@@ -5,9 +5,9 @@
 #include "network.h"
 
 #include "exploration.h"
+#include "inference.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <random>
 
@@ -17,26 +17,6 @@ namespace {
 float clean(float v)
 {
 	return v > 0 ? std::min(v, 1.0f) : 0.0f; // a NaN compares false
-}
-
-inline constexpr auto k_bit = [] {
-	std::array<std::uint32_t, 32> bit{};
-	for (unsigned i = 0; i < bit.size(); ++i)
-		bit[i] = 1u << i;
-	return bit;
-}();
-
-// N values, then N absent marks. Without branches and with what every x86-64 and
-// Arm machine can do to four lanes at once, so that the compiler does that.
-template <std::size_t N> void encode_marked(std::array<float, N> const& value, std::uint32_t present, float* out)
-{
-	constexpr std::uint32_t exponent = 0x7f800000; // all ones: not finite
-	for (std::size_t i = 0; i < N; ++i) {
-		bool const finite = (std::bit_cast<std::uint32_t>(value[i]) & exponent) != exponent;
-		bool const there = finite & ((present & k_bit[i]) != 0);
-		out[i] = there ? clean(value[i]) : 0;
-		out[N + i] = there ? 0.0f : 1.0f;
-	}
 }
 
 // tanh by the vectorised rational approximation where Eigen has one.
@@ -103,21 +83,15 @@ void encode(policy_inputs const& inputs, unsigned slot, learner_config const& co
 	out.in_use = c.in_use;
 	out.nr_places = std::clamp(inputs.nr_places, 0, k_max_places);
 	out.floor = float(exploration(config).share(updates, c.deadline));
-	encode_marked(inputs.state.value, inputs.state.present, out.x.data());
-	encode_marked(c.task.value, c.task.present, out.x.data() + 2 * k_state_size);
-	for (int i = 0; i < k_task_size; ++i)
-		out.task[i] = out.x[2 * k_state_size + i];
+	out.place.resize(k_place_size, out.nr_places);
+	chosen_kernels().encode({inputs.state.value.data(), c.task.value.data(), c.place[0].data(), inputs.state.present,
+				 c.task.present, out.nr_places},
+				out.x.data(), out.task.data(), out.place.data(), &out.state_present, &out.task_present);
 	// Weights 1, 3, 15 give 0.25, 0.5, 1: what counts is the ratio.
 	out.task[k_task_size] = std::isfinite(c.weight) && c.weight > 0 ? clean(std::log2(1 + c.weight) / 4) : 0;
 	out.task[k_task_size + 1] = c.deadline;
-	out.x *= k_context_scale;
-	out.place.resize(k_place_size, out.nr_places);
-	for (int p = 0; p < out.nr_places; ++p) {
-		float* const place = out.place.col(p).data();
-		for (int i = 0; i < k_place_size; ++i)
-			place[i] = clean(c.place[p][i]);
+	for (int p = 0; p < out.nr_places; ++p)
 		out.tier[p] = std::min<std::uint8_t>(c.tier[p], TACTUS_MAX_TIERS - 1);
-	}
 }
 
 namespace {

@@ -5,6 +5,6 @@
 
 namespace tactus::learn::kernel {
 
-constinit table const scalar = {decide, prepare, rows, tanh_all};
+constinit table const scalar = {encode, decide, prepare, rows, tanh_all};
 
 } // namespace tactus::learn::kernel

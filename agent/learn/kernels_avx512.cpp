@@ -5,6 +5,6 @@
 
 namespace tactus::learn::kernel {
 
-constinit table const avx512 = {decide, prepare, rows, tanh_all};
+constinit table const avx512 = {encode, decide, prepare, rows, tanh_all};
 
 } // namespace tactus::learn::kernel
