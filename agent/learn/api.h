@@ -38,14 +38,14 @@ inline constexpr int k_max_slots = TACTUS_MAX_SLOTS;
 // network is told that it is absent. The learner gives no meaning to an index;
 // sense/ names them.
 struct machine_state {
-	std::array<float, k_state_size> value{};
+	alignas(64) std::array<float, k_state_size> value{}; // here and below: read by whole vectors
 	std::uint32_t present = 0;
 };
 
 // Features of one task class, each in [0,1]; absent as above. The learner gives
 // no meaning to an index, but see class_inputs::weight and ::deadline.
 struct task_features {
-	std::array<float, k_task_size> value{};
+	alignas(64) std::array<float, k_task_size> value{};
 	std::uint32_t present = 0;
 };
 
@@ -76,7 +76,7 @@ struct class_inputs {
 	float confidence = 1;  // goes into the row as it is, clamped to [0,1]
 	std::uint16_t slice_10us = 0; // goes into the row as it is; 0 = default
 	task_features task;
-	std::array<place_features, k_max_places> place{};
+	alignas(64) std::array<place_features, k_max_places> place{};
 	std::array<std::uint8_t, k_max_places> tier{}; // < 4, 0 = best
 };
 

@@ -114,7 +114,10 @@ void pack(float const* theta, kernel::weights& w)
 	copy(b_trunk_b, w.trunk_step[0]);
 	sum_by_step(s + kernel::tiers * k_trunk, k_trunk, w.trunk_step[0]);
 	sum_by_mask(s, kernel::tiers, k_trunk, 1, w.trunk_idle[0]);
-	copy(b_head_h, w.head_h[0]);
+	auto const h = view<b_head_h>(theta);
+	for (int k = 0; k < k_trunk; ++k)
+		for (int r = 0; r < k_head; ++r)
+			w.head_h[k / 4][r % 4][r / 4][k % 4] = h(r, k);
 	copy(b_head_o, w.head_o);
 	copy(b_hold_h, w.hold_h);
 	auto const f = view<b_head_f>(theta);

@@ -47,7 +47,7 @@ struct alignas(64) weights {
 	float trunk_value[state + task][trunk];
 	float trunk_absent[(state + task) / 4][16][trunk];
 	float trunk_step[steps + 1][trunk], trunk_idle[1 << tiers][trunk]; // steps: with the bias
-	float head_h[trunk][head];
+	float head_h[trunk / 4][4][head / 4][4]; // unit k, row r: [k / 4][r % 4][r / 4][k % 4]
 	float head_f[2][place + 1][head]; // [idle]: bias, then a column per feature
 	float z_step[steps + 1][head], z_idle[1 << tiers][head], z_task[task_z][head]; // steps: with z's 1
 	float hold_h[trunk], head_o[head];

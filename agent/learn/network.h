@@ -64,8 +64,8 @@ struct context {
 	bool in_use = false;
 	float floor = 0; // e of the rows compiled from it
 	std::uint32_t state_present = 0, task_present = 0; // whose values count; the others are marked absent
-	Eigen::Matrix<float, k_context, 1> x;
-	Eigen::Matrix<float, k_task_z, 1> task;
+	alignas(64) Eigen::Matrix<float, k_context, 1> x; // stored by whole vectors, each in one cache line
+	alignas(64) Eigen::Matrix<float, k_task_z, 1> task;
 	Eigen::Matrix<float, k_place_size, Eigen::Dynamic> place;
 	std::array<std::uint8_t, k_max_places> tier{};
 };
