@@ -115,7 +115,7 @@ double clone_fallback(learner_config const& config, float* theta)
 			}
 		}
 		gradient.setZero();
-		pi.backward(theta, b, gradient.data());
+		pi.backward(theta, gradient.data());
 		double const rate = 1e-2 * (1 - 0.95 * step / config.clone_steps);
 		shared.apply(gradient.data(), rate, config.rms_decay, config.rms_epsilon);
 		if (step * 10 >= config.clone_steps * 9) {

@@ -143,12 +143,12 @@ void pack(float const* theta, kernel::weights& w)
 	std::copy_n(z[1 + k_situation], k_task_z * k_head, w.z_task[0]);
 }
 
+} // namespace
+
 kernel::features features_of(context const& c)
 {
 	return {c.x.data(), c.task.data(), c.place.data(), c.tier.data(), c.state_present, c.task_present, c.nr_places};
 }
-
-} // namespace
 
 inference::inference(instruction_set which)
 	: kernels_(&kernels_of(which)), weights_(new kernel::weights{}), prepared_(new kernel::prepared{})

@@ -11,7 +11,6 @@
 // is computed once, and of a situation only the sums of its few columns are added.
 #pragma once
 
-#include "inference_kernels.h"
 #include "network.h"
 
 #include <memory>
@@ -38,6 +37,7 @@ instruction_set chosen_instruction_set();
 kernel::table const& kernels_of(instruction_set which);
 // Those of the instruction set that was chosen when they were first asked for.
 kernel::table const& chosen_kernels();
+kernel::features features_of(context const& c);
 
 // Thread-safety: const calls by any thread, the others by one at a time.
 class inference {

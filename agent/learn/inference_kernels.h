@@ -66,17 +66,4 @@ struct alignas(64) prepared {
 	int nr_places;
 };
 
-// out of `decide`: nr_places + 1 logits, hold last. Of `rows`: so many per situation.
-struct table {
-	// x, task (the first 16) and place as in features; the masks less what is no number.
-	void (*encode)(raw_features const& in, float* x, float* task, float* place, unsigned* state_present,
-		       unsigned* task_present);
-	void (*decide)(weights const& w, features const& in, unsigned situation, float* out);
-	void (*prepare)(weights const& w, features const& in, prepared& out);
-	void (*rows)(weights const& w, prepared const& p, unsigned char const* situations, int n, float* out);
-	void (*tanh)(float* x, int n); // in place; n a multiple of 16
-};
-
-extern table const scalar, avx2, avx512, neon; // those that were compiled for this machine
-
 } // namespace tactus::learn::kernel

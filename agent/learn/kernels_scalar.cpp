@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The policy's forward pass, no vectors: the reference of the others. See inference_kernels.h.
+// The kernels, no vectors: the reference of the others. See network_kernels.h.
 #define TACTUS_LANES 1
 #include "inference_kernel.inc"
+#include "network_kernel.inc"
 
 namespace tactus::learn::kernel {
 
-constinit table const scalar = {encode, decide, prepare, rows, tanh_all};
+constinit table const scalar = {encode, decide, prepare, rows, tanh_all, {forward_pass, backward_pass, rmsprop}};
 
 } // namespace tactus::learn::kernel

@@ -40,9 +40,11 @@
 #pragma once
 
 #include "api.h"
+#include "network_kernels.h"
 
 #include <Eigen/Core>
 
+#include <memory>
 #include <span>
 
 namespace tactus::learn {
@@ -176,44 +178,44 @@ struct batch {
 	}
 };
 
-// One evaluation and its gradient; keeps its buffers. Not thread-safe.
+// One evaluation and its gradient, by the kernels of the chosen instruction set
+// (inference.h) or in plain double. Keeps its buffers, which grow to the largest batch
+// seen. Not thread-safe.
 template <class Scalar> class evaluation {
 public:
-	using matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
-	using vector = Eigen::Matrix<Scalar, Eigen::Dynamic, 1>;
+	evaluation();
 
 	// layer_norm: whether N is layer normalisation; backward is of the same network.
 	void forward(Scalar const* theta, batch const& b, bool layer_norm);
 
 	// Logits of column i: places, then hold. value(i) = V.
-	int nr_places(int i) const { return offset_[i + 1] - offset_[i]; }
-	std::span<Scalar const> place_logits(int i) const { return {logit_.data() + offset_[i], std::size_t(nr_places(i))}; }
-	Scalar hold_logit(int i) const { return hold_[i]; }
-	Scalar value(int i) const { return value_[i]; }
+	int nr_places(int i) const { return pass_.first_pair[i + 1] - pass_.first_pair[i]; }
+	std::span<Scalar const> place_logits(int i) const { return {pass_.logit + pass_.first_pair[i], std::size_t(nr_places(i))}; }
+	Scalar hold_logit(int i) const { return pass_.hold[i]; }
+	Scalar value(int i) const { return pass_.value[i]; }
 
 	// Derivatives of the loss; zero_gradients first, then fill, then backward.
 	void zero_gradients();
-	std::span<Scalar> d_place(int i) { return {d_logit_.data() + offset_[i], std::size_t(nr_places(i))}; }
-	Scalar& d_hold(int i) { return d_hold_[i]; }
-	Scalar& d_value(int i) { return d_value_[i]; }
+	std::span<Scalar> d_place(int i) { return {pass_.d_logit + pass_.first_pair[i], std::size_t(nr_places(i))}; }
+	Scalar& d_hold(int i) { return pass_.d_hold[i]; }
+	Scalar& d_value(int i) { return pass_.d_value[i]; }
 
-	// Adds d loss / d theta to gradient. REQUIRES: forward(theta, b, ..) before.
-	void backward(Scalar const* theta, batch const& b, Scalar* gradient);
+	// Adds d loss / d theta to gradient. REQUIRES: forward(theta, ..) before, and the
+	// contexts of its batch still there.
+	void backward(Scalar const* theta, Scalar* gradient);
 
 private:
-	std::vector<int> offset_;	// of column i among all (column, place) pairs
-	std::vector<int> context_place_; // of context c among all (context, place) pairs
-	bool layer_norm_ = false;	// of the last forward
-	matrix normalised_;		// N(a) per column, and
-	vector inverse_deviation_;	// 1 / sqrt(var a + 1e-5); both with layer_norm only
-	matrix z_, h_, d_h_, u_, d_u_, q_;
-	std::vector<int> state_of_;	 // of context c among the different machine states
-	matrix state_base_;		 // Wx x of the machine state, per different state
-	matrix base_;			 // Wx x + b per context
-	matrix g0_, g1_, d_g0_, d_g1_;	 // Wf f, Wi [1; f] per (context, place)
-	matrix t_, d_t_;		 // per (column, place)
-	matrix bz_;			 // B z
-	vector logit_, d_logit_, hold_, d_hold_, value_, d_value_;
+	struct alignas(64) line {
+		Scalar of[k_head];
+	};
+
+	kernel::network_table<Scalar> const& kernels_;
+	kernel::pass<Scalar> pass_{};
+	std::unique_ptr<kernel::pass_weights<Scalar>> weights_, d_weights_;
+	std::vector<kernel::features> features_; // and the like of pass_, in its order
+	std::vector<int> context_of_, first_pair_, first_place_, state_of_;
+	std::vector<std::uint8_t> situation_;
+	std::vector<line> numbers_;		 // all of pass_'s arrays
 };
 
 extern template class evaluation<float>;

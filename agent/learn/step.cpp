@@ -234,7 +234,7 @@ Scalar learner_step<Scalar>::gradient(learner_config const& config, schedule con
 		pi_.d_hold(column_[k]) += d_z_[nr_places] / Scalar(n);
 	}
 	report.n += n;
-	pi_.backward(theta, batch_, gradient);
+	pi_.backward(theta, gradient);
 	return loss / Scalar(n);
 }
 
