@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // tactus-bench learn: what one learner thread needs for one decision it learns from.
 //
-// A sample is one decision of a segment of 32: snapshot of the shared weights, forward and backward pass,
+// A sample is one decision of a segment (learner_config: as many as by default): snapshot of the shared weights, forward and backward pass,
 // norm, clipping and the step of the shared RMSProp, as learner_set does them. Segments are of four classes
 // of one version of the rows. Rows differ in how many (class, situation) pairs repeat within a segment: a
 // machine has a few usual situations; "all different" is the worst case.
@@ -19,7 +19,7 @@ namespace {
 using namespace learn;
 
 constexpr double k_target_ns = 1250;  // 800,000 samples per second
-constexpr int k_length = 32, k_classes = 4, k_segments = 16, k_rounds = 60;
+constexpr int k_classes = 4, k_segments = 16, k_rounds = 60;
 
 struct learner_world {
   learner_config config;
@@ -34,7 +34,7 @@ std::shared_ptr<const learner_world> make_world(int places, unsigned situations,
   const auto inputs = encode_all(*make_inputs(k_classes, places, seed), w->config);
   std::mt19937_64 random(seed);
   for (int i = 0; i < k_segments; ++i)
-    w->segments.push_back(make_segment(inputs, k_length, k_classes, places, situations, random));
+    w->segments.push_back(make_segment(inputs, w->config.segment_length, k_classes, places, situations, random));
   return w;
 }
 
@@ -59,7 +59,7 @@ double ns_per_sample(const learner_world& w, double kappa) {
     }
     rounds_ns.push_back(static_cast<double>(now_ns() - begin));
   }
-  return quantile_of(rounds_ns, 0.5) / (k_segments * k_length);
+  return quantile_of(rounds_ns, 0.5) / (k_segments * w.config.segment_length);
 }
 
 result run(const settings& set) {

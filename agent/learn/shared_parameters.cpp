@@ -1,51 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The shared RMSProp of shared_parameters.h. Out of the header, so that whoever
-// uses it has it compiled with the learner's options: where sqrt must keep errno, a
-// compiler does not vectorise the step below.
+// The shared RMSProp of shared_parameters.h. Between the atomic accesses the arithmetic
+// is on plain floats, by the kernels of the chosen instruction set.
 #include "shared_parameters.h"
+
+#include "inference.h"
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace tactus::learn {
 namespace {
 
 constexpr auto k_relaxed = std::memory_order_relaxed;
 
-// Weights stepped at a time: between the atomic accesses the arithmetic is on plain
-// floats and vectorises. One input's column of the trunk's weights.
+// Weights stepped at a time: one input's column of the trunk's weights.
 constexpr int k_chunk = k_trunk;
+static_assert(k_nr_weights % 2 == 0 && k_chunk % 2 == 0);
 
-void load(std::atomic<float> const* from, float* to, int n)
+// A g below this is 0 beside epsilon; decaying further it would cost the time of denormal numbers.
+constexpr float k_nothing = 1e-30f;
+
+// n floats from or to the n / 2 atomics.
+void load(std::atomic<std::uint64_t> const* from, float* to, int n)
 {
-	for (int i = 0; i < n; ++i)
-		to[i] = from[i].load(k_relaxed);
+	for (int i = 0; i < n / 2; ++i) {
+		std::uint64_t const both = from[i].load(k_relaxed);
+		std::memcpy(to + 2 * i, &both, sizeof both);
+	}
 }
 
-void store(float const* from, std::atomic<float>* to, int n)
+void store(float const* from, std::atomic<std::uint64_t>* to, int n)
 {
-	for (int i = 0; i < n; ++i)
-		to[i].store(from[i], k_relaxed);
+	for (int i = 0; i < n / 2; ++i) {
+		std::uint64_t both;
+		std::memcpy(&both, from + 2 * i, sizeof both);
+		to[i].store(both, k_relaxed);
+	}
 }
 
 bool all_zero(float const* d, int n)
 {
-	bool zero = true;
-	for (int i = 0; i < n; ++i)
-		zero &= d[i] == 0;
-	return zero;
+	return std::all_of(d, d + n, [](float x) { return x == 0; });
 }
 
 } // namespace
 
-shared_parameters::shared_parameters()
-	: theta_(new std::atomic<float>[k_nr_weights]), g_(new std::atomic<float>[k_nr_weights])
+shared_parameters::shared_parameters() : theta_(new pair[k_nr_weights / 2]()), g_(new pair[k_nr_weights / 2]())
 {
-	for (int i = 0; i < k_nr_weights; ++i) {
-		theta_[i].store(0, k_relaxed);
-		g_[i].store(0, k_relaxed);
-	}
 }
 
 void shared_parameters::snapshot(float* theta) const
@@ -60,37 +63,36 @@ void shared_parameters::snapshot_squares(float* g) const
 
 void shared_parameters::set(float const* theta, float const* g, std::uint64_t steps)
 {
+	weights<float> const none = weights<float>::Zero();
 	steps_.store(steps, k_relaxed);
 	store(theta, theta_.get(), k_nr_weights);
-	for (int i = 0; i < k_nr_weights; ++i)
-		g_[i].store(g ? g[i] : 0, k_relaxed);
+	store(g ? g : none.data(), g_.get(), k_nr_weights);
 }
 
-// Where d is 0 throughout a chunk, as for the inputs that are 0, only g decays: the
-// same result for a tenth of the arithmetic.
+// Where d is 0 throughout a chunk, as for the inputs that are 0, only g decays.
 void shared_parameters::apply(float const* d, double learning_rate, double decay, double epsilon, int first)
 {
-	float theta[k_chunk], g[k_chunk];
+	alignas(64) float theta[k_chunk], g[k_chunk];
 	auto const t = double(steps_.fetch_add(1, k_relaxed) + 1);
 	float const unbias = float(1 / (1 - std::pow(decay, t)));
-	float const keep = float(decay), eps = float(epsilon), lr = float(learning_rate);
+	auto const rmsprop = chosen_kernels().network.rmsprop;
 	for (int at = first; at < k_nr_weights; at += k_chunk) {
 		int const n = std::min(k_chunk, k_nr_weights - at);
-		load(g_.get() + at, g, n);
+		pair* const theta_at = theta_.get() + at / 2;
+		pair* const g_at = g_.get() + at / 2;
+		load(g_at, g, n);
 		if (all_zero(d + at, n)) {
+			if (all_zero(g, n))
+				continue;
 			for (int i = 0; i < n; ++i)
-				g[i] *= keep;
-			store(g, g_.get() + at, n);
+				g[i] = g[i] < k_nothing ? 0 : g[i] * float(decay);
+			store(g, g_at, n);
 			continue;
 		}
-		load(theta_.get() + at, theta, n);
-		for (int i = 0; i < n; ++i) {
-			float const di = d[at + i];
-			g[i] = keep * g[i] + (1 - keep) * di * di;
-			theta[i] -= lr * di / std::sqrt(unbias * g[i] + eps);
-		}
-		store(theta, theta_.get() + at, n);
-		store(g, g_.get() + at, n);
+		load(theta_at, theta, n);
+		rmsprop(theta, g, d + at, n, float(learning_rate), float(decay), unbias, float(epsilon));
+		store(theta, theta_at, n);
+		store(g, g_at, n);
 	}
 }
 
