@@ -105,11 +105,11 @@ void pack(float const* theta, kernel::weights& w)
 	float const* const task = x.col(2 * k_state_size).data();
 	std::copy_n(state, k_state_size * k_trunk, w.trunk_value[0]);
 	std::copy_n(task, k_task_size * k_trunk, w.trunk_value[k_state_size]);
-	for (int i = 0; i < k_state_size; i += 4)
-		sum_by_mask(state + (k_state_size + i) * k_trunk, 4, k_trunk, k_context_scale, w.trunk_absent[i / 4][0]);
-	for (int i = 0; i < k_task_size; i += 4)
-		sum_by_mask(task + (k_task_size + i) * k_trunk, 4, k_trunk, k_context_scale,
-			    w.trunk_absent[(k_state_size + i) / 4][0]);
+	float marks[k_state_size + k_task_size][k_trunk];
+	std::copy_n(state + k_state_size * k_trunk, k_state_size * k_trunk, marks[0]);
+	std::copy_n(task + k_task_size * k_trunk, k_task_size * k_trunk, marks[k_state_size]);
+	for (int i = 0; i < k_state_size + k_task_size; i += 6)
+		sum_by_mask(marks[i], 6, k_trunk, k_context_scale, w.trunk_absent[i / 6][0]);
 	float const* const s = view<b_trunk_s>(theta).data();
 	copy(b_trunk_b, w.trunk_step[0]);
 	sum_by_step(s + kernel::tiers * k_trunk, k_trunk, w.trunk_step[0]);

@@ -40,12 +40,12 @@ struct features {
 
 // The actor's weights with every row as wide as a vector. What is constant but for a
 // few bits is summed for all their values: a situation is two columns (waiting step
-// and idle tiers), the absent marks are one column for each four sources. Columns of
+// and idle tiers), the absent marks are one column for each six sources. Columns of
 // z and place features are padded to 16: lane 12 belongs to "the place is idle", lane
 // 13 of z's columns is hold's.
 struct alignas(64) weights {
 	float trunk_value[state + task][trunk];
-	float trunk_absent[(state + task) / 4][16][trunk];
+	float trunk_absent[(state + task) / 6][64][trunk];
 	float trunk_step[steps + 1][trunk], trunk_idle[1 << tiers][trunk]; // steps: with the bias
 	float head_h[trunk / 4][4][head / 4][4]; // unit k, row r: [k / 4][r % 4][r / 4][k % 4]
 	float head_f[2][place + 1][head]; // [idle]: bias, then a column per feature
@@ -54,8 +54,8 @@ struct alignas(64) weights {
 	bool layer_norm;
 };
 constexpr int hold_lane = place + 1;
-// What decisions of one class read: one column of trunk_absent in 16, all else.
-static_assert(sizeof(weights) - sizeof(weights::trunk_absent) * 15 / 16 <= 32 * 1024, "the L1 data cache");
+// What decisions of one class read: one column of trunk_absent in 64, all else.
+static_assert(sizeof(weights) - sizeof(weights::trunk_absent) / 64 * 63 <= 32 * 1024, "the L1 data cache");
 
 // One context's part of the sums.
 struct alignas(64) prepared {
