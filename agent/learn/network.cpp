@@ -115,9 +115,13 @@ template <class Scalar> kernel::blocks<Scalar> blocks_of(Scalar* w)
 
 } // namespace
 
+template <class Scalar> evaluation<Scalar>::evaluation() : evaluation(network_kernels<Scalar>())
+{
+}
+
 template <class Scalar>
-evaluation<Scalar>::evaluation()
-	: kernels_(network_kernels<Scalar>()), weights_(new kernel::pass_weights<Scalar>),
+evaluation<Scalar>::evaluation(kernel::network_table<Scalar> const& kernels)
+	: kernels_(kernels), weights_(new kernel::pass_weights<Scalar>),
 	  d_weights_(new kernel::pass_weights<Scalar>)
 {
 	pass_.weights = weights_.get();

@@ -178,12 +178,12 @@ struct batch {
 	}
 };
 
-// One evaluation and its gradient, by the kernels of the chosen instruction set
-// (inference.h) or in plain double. Keeps its buffers, which grow to the largest batch
-// seen. Not thread-safe.
+// One evaluation and its gradient, by the kernels of inference.h. Keeps its buffers,
+// which grow to the largest batch seen. Not thread-safe.
 template <class Scalar> class evaluation {
 public:
-	evaluation();
+	evaluation(); // with the kernels of the chosen instruction set; in double, the plain ones
+	explicit evaluation(kernel::network_table<Scalar> const& kernels);
 
 	// layer_norm: whether N is layer normalisation; backward is of the same network.
 	void forward(Scalar const* theta, batch const& b, bool layer_norm);

@@ -106,6 +106,52 @@ TEST_CASE("every instruction set gives the network's logits, one by one and by t
 		}
 }
 
+TEST_CASE("every instruction set encodes as the definition says, bit for bit, also what is no number")
+{
+	std::mt19937_64 random(8);
+	std::uniform_real_distribution<float> uniform(-0.5f, 1.5f);
+	float const odd[] = {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+			     -std::numeric_limits<float>::infinity()};
+	for (int nr_places : {1, 2, 3, 5, 64})
+		for (bool with_odd : {false, true}) {
+			std::vector<float> state(k_state_size), task(k_task_size), place(std::size_t(k_max_places) * k_place_size);
+			for (auto* values : {&state, &task, &place})
+				for (float& v : *values)
+					v = with_odd && random() % 4 == 0 ? odd[random() % 3] : uniform(random);
+			unsigned const state_present = unsigned(random()), task_present = unsigned(random());
+			std::vector<float> expected_x, expected_task;
+			unsigned expected_present[2] = {};
+			auto marked = [&](std::vector<float> const& values, unsigned present, unsigned& counts) {
+				std::vector<float> marks;
+				for (std::size_t i = 0; i < values.size(); ++i) {
+					bool const there = (present >> i & 1) && std::isfinite(values[i]);
+					expected_x.push_back(there ? std::clamp(values[i], 0.0f, 1.0f) * k_context_scale : 0);
+					marks.push_back(there ? 0 : k_context_scale);
+					counts |= unsigned(there) << i;
+				}
+				expected_x.insert(expected_x.end(), marks.begin(), marks.end());
+			};
+			marked(state, state_present, expected_present[0]);
+			marked(task, task_present, expected_present[1]);
+			for (int i = 0; i < k_task_size; ++i)
+				expected_task.push_back(expected_present[1] >> i & 1 ? std::clamp(task[std::size_t(i)], 0.0f, 1.0f) : 0);
+			for (instruction_set which : instruction_sets()) {
+				INFO(name_of(which) << ", " << nr_places << " places, odd " << with_odd);
+				std::vector<float> x(k_context), t(k_task_size), p(std::size_t(nr_places) * k_place_size + 1, -7);
+				unsigned present[2] = {};
+				kernels_of(which).encode({state.data(), task.data(), place.data(), state_present, task_present, nr_places},
+							 x.data(), t.data(), p.data(), &present[0], &present[1]);
+				CHECK(x == expected_x);
+				CHECK(t == expected_task);
+				CHECK(present[0] == expected_present[0]);
+				CHECK(present[1] == expected_present[1]);
+				for (std::size_t i = 0; i + 1 < p.size(); ++i)
+					CHECK(p[i] == (std::isnan(place[i]) ? 0 : std::clamp(place[i], 0.0f, 1.0f)));
+				CHECK(p.back() == -7); // nothing written beyond
+			}
+		}
+}
+
 TEST_CASE("tanh: within 1e-5, odd, bounded, monotone, and finite for everything")
 {
 	constexpr int n = 1 << 16;

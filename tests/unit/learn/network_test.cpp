@@ -3,6 +3,7 @@
 // The whole loss through the whole network against central differences in
 // double, and the encoding of inputs.
 #include "agent/learn/clone.h"
+#include "agent/learn/inference.h"
 #include "agent/learn/step.h"
 
 #include <cmath>
@@ -139,6 +140,66 @@ TEST_CASE("float and double agree")
 	learner_step<float>().gradient(config, now, theta.data(), nullptr, 1, data, f.data(), report);
 	learner_step<double>().gradient(config, now, theta_d.data(), nullptr, 1, data, d.data(), report);
 	CHECK((f.cast<double>() - d).norm() < 1e-4 * d.norm());
+}
+
+TEST_CASE("the passes of every instruction set agree with those in double")
+{
+	std::mt19937_64 random(12);
+	std::uniform_real_distribution<float> uniform(-1, 1);
+	learner_config const config;
+	auto const few = random_contexts(random, 3, config), many = random_contexts(random, 9, config);
+	batch b; // two machine states, three classes each
+	for (auto const& version : {few, many})
+		for (std::size_t slot = 0; slot < 3; ++slot)
+			b.contexts.push_back(&version->slot[slot]);
+	for (int i = 0; i < 40; ++i)
+		b.add(int(random() % 6), unsigned(random() % TACTUS_NR_SITUATIONS));
+	weights<float> theta;
+	initial_weights(5, theta.data());
+	for (float& w : theta)
+		w += 0.1f * uniform(random);
+	weights<double> const theta_d = theta.cast<double>();
+	for (bool layer_norm : {false, true}) {
+		evaluation<double> reference;
+		reference.forward(theta_d.data(), b, layer_norm);
+		std::vector<float> derivatives(1000);
+		for (float& d : derivatives)
+			d = uniform(random);
+		auto backward = [&](auto& pi, auto const& weights_now, auto& gradient) {
+			pi.zero_gradients();
+			std::size_t next = 0;
+			for (int i = 0; i < b.size(); ++i) {
+				for (auto& d : pi.d_place(i))
+					d = derivatives[next++];
+				pi.d_hold(i) = derivatives[next++];
+				pi.d_value(i) = derivatives[next++];
+			}
+			gradient.setZero();
+			pi.backward(weights_now.data(), gradient.data());
+		};
+		weights<double> expected;
+		backward(reference, theta_d, expected);
+		for (instruction_set which : instruction_sets()) {
+			INFO(name_of(which) << ", layer_norm " << layer_norm);
+			evaluation<float> pi(kernels_of(which).network);
+			pi.forward(theta.data(), b, layer_norm);
+			double worst = 0;
+			for (int i = 0; i < b.size(); ++i) {
+				for (int p = 0; p < pi.nr_places(i); ++p)
+					worst = std::max(worst, std::abs(double(pi.place_logits(i)[std::size_t(p)]) - reference.place_logits(i)[std::size_t(p)]));
+				worst = std::max(worst, std::abs(double(pi.hold_logit(i)) - reference.hold_logit(i)));
+				worst = std::max(worst, std::abs(double(pi.value(i)) - reference.value(i)));
+			}
+			CHECK(worst < k_inference_tolerance);
+			weights<float> gradient;
+			backward(pi, theta, gradient);
+			for (block const& x : k_blocks) {
+				INFO(x.name);
+				auto const e = expected.segment(x.offset, x.size());
+				CHECK((gradient.segment(x.offset, x.size()).cast<double>() - e).norm() < 1e-4 * e.norm());
+			}
+		}
+	}
 }
 
 TEST_CASE("layer normalisation brings the trunk's sums to mean 0 and variance 1 in each column")

@@ -35,3 +35,19 @@ TEST_CASE("RMSProp is its formula, also for weights whose gradient is 0 or that 
 	CHECK((squares.cast<double>() - g).cwiseAbs().maxCoeff() < 1e-5 * g.maxCoeff());
 	CHECK((theta - start).cwiseAbs().minCoeff() > 0); // every weight was stepped
 }
+
+TEST_CASE("the mean square of a gradient that stays 0 ends at 0 and not among the denormal numbers")
+{
+	weights<float> theta = weights<float>::Zero(), d = weights<float>::Zero(), squares;
+	shared_parameters shared;
+	shared.set(theta.data(), nullptr);
+	d.head(k_trunk).setConstant(1e-10f);
+	shared.apply(d.data(), 1e-3, 0.99, 1e-5);
+	shared.snapshot_squares(squares.data());
+	CHECK(squares.head(k_trunk).minCoeff() > 0);
+	d.setZero();
+	for (int t = 0; t < 5000; ++t)
+		shared.apply(d.data(), 1e-3, 0.99, 1e-5);
+	shared.snapshot_squares(squares.data());
+	CHECK(squares == weights<float>::Zero());
+}
