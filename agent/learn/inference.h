@@ -3,8 +3,8 @@
 // The policy's forward pass for operation: the network of network.h on fixed
 // dimensions, with the vectors that this machine has (chosen at run time). Results
 // of the instruction sets agree with each other and with network.h within
-// k_inference_tolerance. The learner's own passes, in batches with gradients, stay
-// with Eigen; docs/learning.md has the figures. Knows no critic.
+// k_inference_tolerance. The learner's passes with gradients are network.h's, by
+// kernels of the same table. Knows no critic.
 //
 // Two ways in: decide() for one decision, and set_context() + logits() for many
 // situations of one class, as the publisher needs them: what depends on the context
