@@ -79,7 +79,15 @@ bool wait_for(std::chrono::milliseconds limit, Condition done) {
   return true;
 }
 
+// The last reference to a link is put by a worker of the kernel's, some time after the pin is gone, and up
+// to 6.17 that takes out whatever scheduler runs by then: so it is detached first, which waits for the end.
+void detach_link(const host& where) {
+  const unique_fd link(bpf_obj_get((where.pins / k_link_pin).c_str()));
+  if (link) bpf_link_detach(link.get());
+}
+
 void detach_old(const host& where) {
+  detach_link(where);
   // Without our pin nothing of ours makes a running one go: do not wait long for it.
   const bool ours = unpin(where, k_link_pin);
   const bool gone = wait_for(ours ? k_detach_wait : 1s, [&] {
