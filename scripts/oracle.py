@@ -102,7 +102,7 @@ def line(name, bound, good, seeds, met, argmax=(), drawn=()):
 
 
 O1 = ["--speeds", "1,0.25", "--load", "0.5"]
-# Rows as old as 4096 updates: of 32 decisions, for which the bound was set, and of the 64 that a segment has now.
+# Rows as old as 4096 updates of a segment of 32 decisions, and twice as old.
 LAG_131K = ["--publish-every", str(4096 * 32)]
 LAG_262K = ["--publish-every", str(4096 * 64)]
 

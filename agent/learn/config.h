@@ -25,11 +25,11 @@ struct learner_config {
 	std::uint64_t machine = 0; // fingerprint of this machine, kept in checkpoints; 0: none in particular
 
 	// targets and loss
-	int segment_length = 64;	  // n: decisions per segment
-	double discount_beta = 0.1;	  // b = discount_beta / mean service time
+	int segment_length = 32;	  // n: decisions per segment
+	double discount_beta = 0.05;	  // b = discount_beta / mean service time
 	double service_time_ns = 0;	  // 0: measured (set_service_time_ns, else mean gap)
 	int target = 0;			  // 0 V-trace, 1 n-step return, 2 GAE (lambda = trace_factor): step.h
-	double trace_factor = 0.98;	  // c_k = trace_factor * min(trace_clip, rho)
+	double trace_factor = 0.9;	  // c_k = trace_factor * min(trace_clip, rho)
 	double ratio_clip = 1.0;	  // rb_k = min(ratio_clip, rho)
 	double trace_clip = 1.0;
 	double value_weight = 0.5;	  // of (v - V)^2

@@ -21,6 +21,10 @@ constexpr std::uint64_t k_publish_every = 128;  // decisions, on systems
 learn::learner_config config_of(const pretrain_settings& s) {
   learn::learner_config c;
   c.seed = s.seed;
+  // Longer segments and traces, a nearer horizon than online: the models are better (models/README.md).
+  c.segment_length = 64;
+  c.trace_factor = 0.98;
+  c.discount_beta = 0.1;
   c.learning_rate_start = 3e-3;
   c.learning_rate_decisions = static_cast<double>(s.decisions);
   // A start must still be able to change: it keeps trying where little depends on it.
