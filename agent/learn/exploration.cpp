@@ -35,14 +35,6 @@ void favour_best(std::span<float const> z, std::span<std::uint8_t const> near, d
 
 } // namespace
 
-double exploration::share(std::uint64_t updates, bool deadline) const
-{
-	double e = config_.floor;
-	if (config_.explore_start > e) // else no power is needed to know
-		e = std::max(e, config_.explore_start * std::pow(config_.explore_decay, double(updates)));
-	return deadline ? std::min(e, config_.floor_deadline) : e;
-}
-
 void exploration::distribution(std::span<float const> z, std::span<std::uint8_t const> near, double e, bool exploring,
 			       std::span<double> probability) const
 {

@@ -22,6 +22,8 @@
 
 #include "config.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <span>
 
@@ -31,8 +33,14 @@ class exploration {
 public:
 	explicit exploration(learner_config const& config) : config_(config) {} // which must outlive it
 
-	// e after so many updates of the weights.
-	double share(std::uint64_t updates, bool deadline) const;
+	// e after so many updates of the weights. Here, since every decision calls it.
+	double share(std::uint64_t updates, bool deadline) const
+	{
+		double e = config_.floor;
+		if (config_.explore_start > e) // else no power is needed to know
+			e = std::max(e, config_.explore_start * std::pow(config_.explore_decay, double(updates)));
+		return deadline ? std::min(e, config_.floor_deadline) : e;
+	}
 
 	// The row of logits z (hold last), near as in rows.h; sums to 1. exploring:
 	// false while learning is off.

@@ -96,6 +96,12 @@ void sum_by_step(float const* columns, int n, float* out)
 			out[k * n + r] = out[(k - 1) * n + r] + columns[(k - 1) * n + r];
 }
 
+// Row r, column k.
+float& at(kernel::by_fours* matrix, int r, int k)
+{
+	return matrix[k / 4][r % 4][r / 4][k % 4];
+}
+
 void pack(float const* theta, kernel::weights& w)
 {
 	w = {};
@@ -117,18 +123,18 @@ void pack(float const* theta, kernel::weights& w)
 	auto const h = view<b_head_h>(theta);
 	for (int k = 0; k < k_trunk; ++k)
 		for (int r = 0; r < k_head; ++r)
-			w.head_h[k / 4][r % 4][r / 4][k % 4] = h(r, k);
+			at(w.head_h, r, k) = h(r, k);
 	copy(b_head_o, w.head_o);
 	copy(b_hold_h, w.hold_h);
 	auto const f = view<b_head_f>(theta);
 	auto const i = view<b_head_i>(theta);
 	auto const b = view<b_head_b>(theta);
 	for (int r = 0; r < k_head; ++r) {
-		w.head_f[0][0][r] = b[r];
-		w.head_f[1][0][r] = b[r] + i(r, 0);
+		w.head_b[0][r] = b[r];
+		w.head_b[1][r] = b[r] + i(r, 0);
 		for (int k = 0; k < k_place_size; ++k) {
-			w.head_f[0][1 + k][r] = f(r, k);
-			w.head_f[1][1 + k][r] = f(r, k) + i(r, 1 + k);
+			at(w.head_f[0], r, k) = f(r, k);
+			at(w.head_f[1], r, k) = f(r, k) + i(r, 1 + k);
 		}
 	}
 	float z[k_z][k_head] = {}; // z's columns: the bilinear term, and hold's weight
@@ -140,7 +146,10 @@ void pack(float const* theta, kernel::weights& w)
 	std::copy_n(z[0], k_head, w.z_step[0]);
 	sum_by_step(z[1 + kernel::tiers], k_head, w.z_step[0]);
 	sum_by_mask(z[1], kernel::tiers, k_head, 1, w.z_idle[0]);
-	std::copy_n(z[1 + k_situation], k_task_z * k_head, w.z_task[0]);
+	for (int j = 0; j < k_task_size; ++j)
+		for (int r = 0; r < k_head; ++r)
+			at(w.z_task, r, j) = z[1 + k_situation + j][r];
+	std::copy_n(z[1 + k_situation + k_task_size], (k_task_z - k_task_size) * k_head, w.z_more[0]);
 }
 
 } // namespace

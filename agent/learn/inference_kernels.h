@@ -38,6 +38,11 @@ struct features {
 	int nr_places;
 };
 
+// Four columns of a matrix of `head` rows; an array of them is a matrix. Row r, column k
+// of it: [k / 4][r % 4][r / 4][k % 4], so that a vector of numbers, four of them
+// repeated, is multiplied without a broadcast for each.
+using by_fours = float[4][head / 4][4];
+
 // The actor's weights with every row as wide as a vector. What is constant but for a
 // few bits is summed for all their values: a situation is two columns (waiting step
 // and idle tiers), the absent marks are one column for each six sources. Columns of
@@ -47,9 +52,12 @@ struct alignas(64) weights {
 	float trunk_value[state + task][trunk];
 	float trunk_absent[(state + task) / 6][64][trunk];
 	float trunk_step[steps + 1][trunk], trunk_idle[1 << tiers][trunk]; // steps: with the bias
-	float head_h[trunk / 4][4][head / 4][4]; // unit k, row r: [k / 4][r % 4][r / 4][k % 4]
-	float head_f[2][place + 1][head]; // [idle]: bias, then a column per feature
-	float z_step[steps + 1][head], z_idle[1 << tiers][head], z_task[task_z][head]; // steps: with z's 1
+	by_fours head_h[trunk / 4];
+	by_fours head_f[2][place / 4]; // [idle]
+	float head_b[2][head];
+	float z_step[steps + 1][head], z_idle[1 << tiers][head]; // steps: with z's 1
+	by_fours z_task[task / 4];
+	float z_more[task_z - task][head]; // z's columns of weight and deadline
 	float hold_h[trunk], head_o[head];
 	bool layer_norm;
 };

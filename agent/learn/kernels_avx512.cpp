@@ -5,6 +5,7 @@
 #define TACTUS_MIN(a, b) __builtin_ia32_minps512_mask(a, b, a, 0xffff, 4)
 #define TACTUS_MAX(a, b) __builtin_ia32_maxps512_mask(a, b, a, 0xffff, 4)
 #define TACTUS_SQRT(x) __builtin_ia32_sqrtps512_mask(x, x, 0xffff, 4)
+#define TACTUS_REPEAT(v) __builtin_ia32_broadcastf32x4_512(v, lanes{}, 0xffff)
 #endif
 #include "inference_kernel.inc"
 #include "network_kernel.inc"

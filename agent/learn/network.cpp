@@ -40,14 +40,18 @@ void encode(policy_inputs const& inputs, unsigned slot, learner_config const& co
 	out.in_use = c.in_use;
 	out.nr_places = std::clamp(inputs.nr_places, 0, k_max_places);
 	out.floor = float(exploration(config).share(updates, c.deadline));
-	out.place.resize(k_place_size, out.nr_places);
-	chosen_kernels().encode({inputs.state.value.data(), c.task.value.data(), c.place[0].data(), inputs.state.present,
-				 c.task.present, out.nr_places},
-				out.x.data(), out.task.data(), out.place.data(), &out.state_present, &out.task_present);
+	if (out.place.cols() != out.nr_places)
+		out.place.resize(k_place_size, out.nr_places);
+	static kernel::table const& kernels = chosen_kernels();
+	std::uint64_t const present = kernels.encode({inputs.state.value.data(), c.task.value.data(), c.place[0].data(),
+						      inputs.state.present, c.task.present, out.nr_places},
+						     out.x.data(), out.task.data(), out.place.data());
+	out.state_present = std::uint32_t(present);
+	out.task_present = std::uint32_t(present >> 32);
 	// Weights 1, 3, 15 give 0.25, 0.5, 1: what counts is the ratio.
 	out.task[k_task_size] = std::isfinite(c.weight) && c.weight > 0 ? clean(std::log2(1 + c.weight) / 4) : 0;
 	out.task[k_task_size + 1] = c.deadline;
-	for (int p = 0; p < out.nr_places; ++p)
+	for (int p = 0; p < k_max_places; ++p) // also those beyond: no loop
 		out.tier[p] = std::min<std::uint8_t>(c.tier[p], TACTUS_MAX_TIERS - 1);
 }
 

@@ -62,9 +62,10 @@ template <class Real> struct network_table {
 
 // The kernels of one instruction set.
 struct table {
-	// x, task (the first 16) and place as in features; the masks less what is no number.
-	void (*encode)(raw_features const& in, float* x, float* task, float* place, unsigned* state_present,
-		       unsigned* task_present);
+	// x, task (the first 16) and place as in features. Returns the masks less what is no
+	// number, the task's in the upper half: were they stored one by one and soon read as
+	// one, which compilers do, the read would wait until the stores are in the cache.
+	unsigned long long (*encode)(raw_features const& in, float* x, float* task, float* place);
 	// out: nr_places + 1 logits, hold last; of `rows`: so many per situation.
 	void (*decide)(weights const& w, features const& in, unsigned situation, float* out);
 	void (*prepare)(weights const& w, features const& in, prepared& out);

@@ -273,6 +273,33 @@ TEST_CASE("the encoding clamps, survives what is no number, and marks what is ab
 	CHECK(x.tier[1] == 3);
 }
 
+TEST_CASE("encoding into a context that held another class gives what a new one gets")
+{
+	policy_inputs in;
+	context again;
+	for (int nr_places : {3, 3, 17, 1}) {
+		in.nr_places = nr_places;
+		in.state.present = 0xf0f0f0f0u >> nr_places;
+		in.classes[2].task.present = 0xff00u >> nr_places;
+		for (int i = 0; i < k_state_size; ++i)
+			in.state.value[std::size_t(i)] = float(nr_places) / float(20 + i);
+		for (int p = 0; p < nr_places; ++p) {
+			in.classes[2].place[std::size_t(p)].fill(float(p + 1) / 32);
+			in.classes[2].tier[std::size_t(p)] = std::uint8_t((p + nr_places) % 4);
+		}
+		encode(in, 2, {}, again);
+		context const fresh = encode(in, 2, {});
+		REQUIRE(again.nr_places == nr_places);
+		CHECK(again.state_present == in.state.present);
+		CHECK(again.task_present == in.classes[2].task.present);
+		CHECK(again.x == fresh.x);
+		CHECK(again.task == fresh.task);
+		REQUIRE(again.place.cols() == nr_places);
+		CHECK(again.place == fresh.place);
+		CHECK(again.tier == fresh.tier);
+	}
+}
+
 TEST_CASE("the first policy is the fallback, within a few hundredths of a nat")
 {
 	learner_config config;
