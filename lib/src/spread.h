@@ -16,6 +16,7 @@
 
 #include "pool_core.h"
 
+#include <cstring>
 #include <sched.h>
 
 namespace tactus::detail {
@@ -42,13 +43,20 @@ inline bool crowded(const worker& w, int cpu) noexcept {
   return true;
 }
 
-// The calling thread goes on on some other CPU that it may use, if there is one.
+// The calling thread goes on on some other CPU that it may use, if there is one. Its mask is the same afterwards.
+// All CPUs are asked for first, which the kernel cuts down to the cpuset: where that is what it was, it stays so,
+// and the thread also gets CPUs that the cpuset is given or that are plugged in later. It is also what remains
+// where the CPUs it might use have been taken away meanwhile.
 inline void leave_cpu(int cpu) noexcept {
   cpu_set_t allowed;
   if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
   cpu_set_t others = allowed;
   CPU_CLR(static_cast<unsigned>(cpu), &others);
   if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
+  cpu_set_t all, now;
+  std::memset(&all, 0xff, sizeof all);
+  if (sched_setaffinity(0, sizeof all, &all) == 0 && sched_getaffinity(0, sizeof now, &now) == 0 && CPU_EQUAL(&now, &allowed))
+    return;
   sched_setaffinity(0, sizeof allowed, &allowed);
 }
 
