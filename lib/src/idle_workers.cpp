@@ -82,7 +82,9 @@ worker* pool_core::claim_idle(bool spare, unsigned local_class) noexcept {
                                : select_idle({found.data(), n}, local_class);
     worker& w = workers[s.worker];
     if (!unset_idle(w)) continue;  // another thread was faster
-    w.last_cpu.store(goes_on_running() ? sched_getcpu() : -1, std::memory_order_relaxed);
+    const int here = sched_getcpu();
+    w.woken_from.store(here, std::memory_order_relaxed);
+    w.last_cpu.store(goes_on_running() ? here : -1, std::memory_order_relaxed);
     nr_selections_[static_cast<std::size_t>(s.reason)].fetch_add(1, std::memory_order_relaxed);
     return &w;
   }

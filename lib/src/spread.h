@@ -10,7 +10,10 @@
 // running only: where the caller sleeps next, a worker on its CPU starts soonest. This provides for it: the last
 // worker to fall asleep, if it was woken from its own CPU and all others sleep there too,
 // moves to another one first. It pins nothing: the affinity mask is the same afterwards.
-// Left alone where an agent publishes rows, since then the scheduler decides about CPUs.
+// The third case is a worker that was woken on its waker's CPU, and to which tasks come at short
+// intervals. If it lingered there, it would do so in place of the one who is to submit; so it
+// moves to another CPU before, at most once per wake-up.
+// Neither moves where an agent publishes rows, since then the scheduler decides about CPUs.
 #ifndef TACTUS_SRC_SPREAD_H
 #define TACTUS_SRC_SPREAD_H
 
@@ -41,6 +44,11 @@ inline bool crowded(const worker& w, int cpu) noexcept {
   for (unsigned i = 0; i < active; ++i)
     if (core.workers[i].last_cpu.load(std::memory_order_relaxed) != cpu) return false;
   return true;
+}
+
+// Was w woken from `cpu`, the caller's, and has not left it since? By w, before it lingers.
+inline bool in_the_way(const worker& w, int cpu) noexcept {
+  return w.woken_from.load(std::memory_order_relaxed) == cpu && !w.core->routes.load(std::memory_order_relaxed);
 }
 
 // The calling thread goes on on some other CPU that it may use, if there is one. Its mask is the same afterwards.

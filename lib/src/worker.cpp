@@ -48,11 +48,7 @@ void worker::run() {
       if (!t) t = linger();
       if (!t) t = nap();
       if (!t) {
-        if (const int cpu = sched_getcpu(); crowded(*this, cpu)) {
-          stop_searching();  // it may have to wait for the other CPU
-          leave_cpu(cpu);
-          core->start_searching();
-        }
+        if (const int cpu = sched_getcpu(); crowded(*this, cpu)) leave_while_awake(cpu);
         t = sleep_idle(nullptr, lowest_to_take());
         awake_since_ = core->clock.read();
       }

@@ -61,6 +61,7 @@ struct alignas(64) worker {
   std::atomic<int> tid{0};
   std::atomic<int> seen_on{-1};         // the CPU on which it ran out of work last
   std::atomic<bool> rests{false};       // takes no tasks: the pool was made smaller; pool_core::resize()
+  std::atomic<int> woken_from{-1};      // the CPU on which its last waker ran; -1: it has left that since
   std::atomic<int> last_cpu{-1};        // idle: where it ran last; else where its waker ran. See spread.h
   std::atomic<std::uint8_t> levels{0};  // bit p: deques[p] may hold tasks; set by the worker
   parker sleep;
@@ -123,6 +124,7 @@ struct alignas(64) worker {
   // a spare): sleep_idle() or stop_searching() must follow.
   task* search(const wait_condition* condition, unsigned lowest);
   void stop_searching() noexcept;
+  void leave_while_awake(int cpu) noexcept;  // for another CPU; counts as searching before and after
   // Looks around for longer than search(); null: nothing came, or it need not.
   task* linger();
   // Short sleeps before the long one; null: nothing came, and the worker counts as searching.

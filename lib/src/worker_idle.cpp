@@ -4,6 +4,7 @@
 #include "worker.h"
 
 #include "pool_core.h"
+#include "spread.h"
 
 #include <algorithm>
 #include <ctime>
@@ -60,6 +61,13 @@ task* worker::search(const wait_condition* condition, unsigned lowest) {
   return nullptr;
 }
 
+// While it may have to wait for the other CPU, nobody is to rely on its looking around.
+void worker::leave_while_awake(int cpu) noexcept {
+  stop_searching();
+  leave_cpu(cpu);
+  core->start_searching();
+}
+
 // After search() has found nothing: where the last two waits were short, the next
 // may be as well, and to be found awake saves a wake-up. Only where no other
 // worker runs, and for 0.3 ms at most.
@@ -68,6 +76,10 @@ task* worker::linger() {
   const std::uint64_t longest = std::max(idle_ticks_[0], idle_ticks_[1]);
   const std::uint64_t most = ticks_of(*core, k_linger_us);
   if (longest > most) return nullptr;
+  if (const int cpu = sched_getcpu(); in_the_way(*this, cpu)) {
+    woken_from.store(-1, std::memory_order_relaxed);  // once per wake-up, whether there is another CPU or not
+    leave_while_awake(cpu);
+  }
   const std::uint64_t limit = longest + longest / 4 + most / 4;
   while (core->clock.read() - idle_since_ < limit) {
     for (int i = 0; i < k_pauses_per_round / 2; ++i) cpu_pause();

@@ -6,15 +6,38 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <mutex>
 #include <set>
+#include <sys/syscall.h>
 #include <thread>
+#include <unistd.h>
 
 using namespace tactus;
 using namespace std::chrono_literals;
 using test::quiet;
 
 namespace {
+
+std::atomic<int> nr_moves{0};  // see sched_setaffinity()
+
+}  // namespace
+
+// In place of the C library's: counts how often a thread had itself moved from its CPU to another one.
+extern "C" int sched_setaffinity(pid_t who, size_t size, const cpu_set_t* mask) noexcept {
+  const int before = sched_getcpu();
+  const auto result = static_cast<int>(syscall(SYS_sched_setaffinity, who, size, mask));
+  if (result == 0 && !CPU_ISSET_S(static_cast<unsigned>(before), size, mask) && sched_getcpu() != before) ++nr_moves;
+  return result;
+}
+
+namespace {
+
+cpu_set_t allowed_cpus() {
+  cpu_set_t allowed;
+  sched_getaffinity(0, sizeof allowed, &allowed);
+  return allowed;
+}
 
 // Holds the calling thread on the CPU it is on, until it goes.
 class stay_here {
@@ -92,6 +115,71 @@ TEST_CASE("a worker that last ran on the caller's CPU is woken all the same wher
 TEST_CASE("a loop that turns out to be long gets every worker besides the caller") {
   pool p(quiet(2));
   CHECK(threads_of_loop(p, 60, 1ms) == 3);
+}
+
+TEST_CASE("a worker that was woken from the CPU it is on is in the way there, and nowhere else") {
+  const stay_here here;
+  pool p(quiet(1));
+  until_all_sleep(p);
+  CHECK(who_runs(p) == 0);
+  detail::pool_core& core = p.core();
+  CHECK(detail::in_the_way(core.workers[0], here.cpu));
+  CHECK(!detail::in_the_way(core.workers[0], here.cpu + 1));
+  static const tactus_route_table rows{};
+  core.routes = &rows;  // an agent publishes rows
+  CHECK(!detail::in_the_way(core.workers[0], here.cpu));
+  core.routes = nullptr;
+}
+
+TEST_CASE("a worker whose waits are short leaves the CPU it was woken from, once, and keeps its mask") {
+  if (const cpu_set_t allowed = allowed_cpus(); CPU_COUNT(&allowed) < 2) {
+    MESSAGE("skipped: one CPU only");
+    return;
+  }
+  pool p(quiet(1));
+  detail::worker& w = p.core().workers[0];
+  // How often the worker moves between a task and its sleep.
+  const auto moves = [&](bool short_waits, bool woken_from_here) {
+    const int before = nr_moves;
+    p.submit([&] {
+      w.idle_ticks_.fill(short_waits ? 0 : ~0ull);
+      w.woken_from = woken_from_here ? sched_getcpu() : -1;
+    }).get();
+    until_all_sleep(p);
+    const int n = nr_moves - before;
+    if (n > 0) CHECK(w.woken_from == -1);  // it will not move again before it is woken again
+    return n;
+  };
+  const auto most_moves = [&](bool short_waits, bool woken_from_here) {
+    int most = 0;
+    for (int round = 0; round < 10; ++round) most = std::max(most, moves(short_waits, woken_from_here));
+    return most;
+  };
+  const auto set_mask = [&](int size) {  // of the CPU it is on and others
+    cpu_set_t mask;
+    p.submit([&] {
+      const cpu_set_t allowed = allowed_cpus();
+      CPU_ZERO(&mask);
+      CPU_SET(static_cast<unsigned>(sched_getcpu()), &mask);
+      for (unsigned cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&mask) < size; ++cpu)
+        if (CPU_ISSET(cpu, &allowed)) CPU_SET(cpu, &mask);
+      sched_setaffinity(0, sizeof mask, &mask);
+    }).get();
+    return mask;
+  };
+  const cpu_set_t mask = set_mask(2);
+  CHECK(most_moves(true, true) == 1);  // in some rounds the kernel may have moved it before
+  cpu_set_t after;
+  p.submit([&] { after = allowed_cpus(); }).get();
+  CHECK(CPU_EQUAL(&after, &mask));
+  CHECK(most_moves(false, true) == 0);
+  CHECK(most_moves(true, false) == 0);
+  static const tactus_route_table rows{};
+  p.core().routes = &rows;  // an agent publishes rows
+  CHECK(most_moves(true, true) == 0);
+  p.core().routes = nullptr;
+  set_mask(1);
+  CHECK(most_moves(true, true) == 0);
 }
 
 TEST_CASE("a worker that was started or woken and has not come to run yet is not one that runs") {
