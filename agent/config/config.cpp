@@ -155,6 +155,7 @@ void read_learning(section& s, learn::learner_config& l) {
            {"entropy_decisions", &learn::learner_config::entropy_decisions},
            {"prior_start", &learn::learner_config::prior_start},
            {"prior_half_life", &learn::learner_config::prior_half_life},
+           {"prior_bound", &learn::learner_config::prior_bound},
            {"reward_clip", &learn::learner_config::reward_clip},
            {"reward_cost", &learn::learner_config::reward_cost},
            {"reward_efficiency", &learn::learner_config::reward_efficiency},

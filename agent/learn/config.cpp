@@ -31,6 +31,7 @@ constexpr field k_fields[] = {
 	{"entropy_decisions", &learner_config::entropy_decisions, 1, 1e15},
 	{"prior_start", &learner_config::prior_start, 0, 100},
 	{"prior_half_life", &learner_config::prior_half_life, 1, 1e15},
+	{"prior_bound", &learner_config::prior_bound, 0, 100},
 	{"reward_clip", &learner_config::reward_clip, 0.1, 1e6},
 	{"reward_cost", &learner_config::reward_cost, 0, 1e6},
 	{"reward_efficiency", &learner_config::reward_efficiency, 0, 1e6},

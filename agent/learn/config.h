@@ -38,6 +38,8 @@ struct learner_config {
 	double entropy_decisions = 200e3;  // .. over so many decisions
 	double prior_start = 0.05;	  // kappa, halves every prior_half_life decisions
 	double prior_half_life = 1500;
+	double prior_bound = 0.05;	  // kappa also rises by this times the share of releases at the bound on holding
+					   // above 1 %: where all is held no action of a row makes a difference
 	double reward_clip = 20;	  // |r| after scaling
 
 	// reward: weights, 0 or more; reward.h has the terms. Cost is the time integral of tasks present;

@@ -19,6 +19,7 @@ static_assert(b_value_h + 2 == k_nr_blocks && b_value_z + 1 == k_nr_blocks, "the
 
 // Exponential means for figures, over about 200 updates.
 constexpr double k_figure_step = 0.005;
+constexpr double k_bound_share_step = 0.02, k_usual_bound_share = 0.01; // docs/learning.md, Holding everything
 
 } // namespace
 
@@ -89,9 +90,26 @@ void learner_set::impl::run()
 	}
 }
 
+// Into the running mean of the share of releases at the bound on holding.
+void learner_set::impl::note_bound(segment const& s)
+{
+	auto const n = std::count_if(s.steps.begin(), s.steps.end() - 1, [](step_k const& k) { return k.at_bound; });
+	double const before = bound_share.load(std::memory_order_relaxed);
+	bound_share.store(before + k_bound_share_step * (double(n) / s.n() - before), std::memory_order_relaxed);
+}
+
+// Where everything is held until the bound releases it, no row makes a difference and no gradient leads
+// out: the prior does.
+double learner_set::impl::kappa_of_bound() const
+{
+	return config.prior_bound * std::max(0.0, bound_share.load(std::memory_order_relaxed) - k_usual_bound_share);
+}
+
 void learner_set::impl::learn(learner_thread_state& state, segment const& s)
 {
-	schedule const now = schedule_at(config, double(decisions_trained.load(std::memory_order_relaxed)));
+	schedule now = schedule_at(config, double(decisions_trained.load(std::memory_order_relaxed)));
+	note_bound(s);
+	now.kappa += kappa_of_bound();
 	std::shared_ptr<weights<float> const> prior_now;
 	if (now.kappa > 0) {
 		std::scoped_lock lock(stats_mutex);
@@ -287,7 +305,7 @@ learner_stats learner_set::stats() const
 	schedule const now = schedule_at(p.config, double(s.decisions_trained));
 	s.learning_rate = now.learning_rate * p.rate_factor.load(std::memory_order_relaxed);
 	s.entropy_weight = now.h;
-	s.prior_weight = now.kappa;
+	s.prior_weight = now.kappa + p.kappa_of_bound();
 	for (block const& b : k_blocks) {
 		auto const w = theta.segment(b.offset, b.size());
 		s.layers.push_back({b.name, double(w.norm()), double((w - start->segment(b.offset, b.size())).norm())});

@@ -57,6 +57,8 @@ struct learner_set::impl {
 
 	void take(std::uint8_t which, std::uint64_t sequence, decision const* d);
 	void learn(learner_thread_state& state, segment const& s);
+	void note_bound(segment const& s);
+	double kappa_of_bound() const;
 	void apply(learner_thread_state& state, schedule const& now);
 	void run();
 	void note(step_report const& r, double norm, bool applied);
@@ -89,6 +91,7 @@ struct learner_set::impl {
 	// Mean square of A with its count, for the running RMS.
 	std::atomic<double> mean_square_advantage{0};
 	std::atomic<std::uint64_t> updates_of_advantage{0};
+	std::atomic<double> bound_share{0}; // of decisions: releases at the bound on holding, over some 50 segments
 
 	mutable std::mutex stats_mutex; // the next, down to compile's
 	std::shared_ptr<weights<float> const> prior, start_weights, champion;

@@ -152,6 +152,7 @@ bool domain_assembler::step_of(decision const& d, step_k& out)
 	out.situation = d.situation & (TACTUS_NR_SITUATIONS - 1);
 	out.action = d.chosen;
 	out.hold_legal = d.hold_legal;
+	out.at_bound = d.source == TACTUS_SOURCE_FORCED_BOUND;
 	out.policy_term = policy_term && d.prob_den && d.prob_num && d.prob_num <= d.prob_den &&
 			  last_inputs_->version == d.version && d.slot < k_max_slots && last_inputs_->slot[d.slot].in_use;
 	out.mu = out.policy_term ? float(double(d.prob_num) / d.prob_den) : 1.0f;

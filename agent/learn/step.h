@@ -74,6 +74,7 @@ struct step_k {
 	std::uint8_t action = 0; // a_k: place or TACTUS_HOLD
 	bool hold_legal = false;
 	bool policy_term = false; // sampled from a row
+	bool at_bound = false; // held until the bound on holding released it
 	float mu = 1;
 	float r = 0;
 	float g = 1;

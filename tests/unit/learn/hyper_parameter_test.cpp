@@ -104,7 +104,7 @@ TEST_CASE("every hyper-parameter changes what is learned")
 		{"emulate_lag_updates", [](auto& c) { c.emulate_lag_updates = 5; }},
 		{"use_ratio", [](auto& c) { c.use_ratio = false; }},
 		// kept_versions and reorder_window: segments_test.cpp; queue_segments: its queue test;
-		// transfer_updates: transfer_test.cpp; converged_kl and converged_publishes: below
+		// transfer_updates: transfer_test.cpp; prior_bound, converged_kl and converged_publishes: below
 	};
 	for (auto const& [name, change] : changes) {
 		learner_config c = base();
@@ -112,6 +112,42 @@ TEST_CASE("every hyper-parameter changes what is learned")
 		INFO(name);
 		CHECK(outcome(c) != expected);
 	}
+}
+
+// kappa after so many decisions of which every other is a release at the bound on holding, or a row's.
+double kappa_after(learner_config c, bool at_bound)
+{
+	c.segment_length = 4;
+	c.prior_start = 0;
+	learner_set learner(c);
+	learner.start(0);
+	closed_loop loop(two_classes(), learner, 5);
+	loop.publish();
+	std::uint64_t const n = 800;
+	for (std::uint64_t i = 1; i <= n; ++i) {
+		decision d;
+		d.sequence = i;
+		d.time_ns = 1'000'000 + i * 1000;
+		d.area = 7'000'000 + i * 2000;
+		d.version = 1;
+		d.slot = 1;
+		d.legal = 3;
+		d.source = at_bound && i % 2 ? TACTUS_SOURCE_FORCED_BOUND : TACTUS_SOURCE_FALLBACK_MODE;
+		learner.submit(d);
+	}
+	return learner.stats().prior_weight;
+}
+
+TEST_CASE("prior_bound: releases at the bound on holding bring the prior back")
+{
+	learner_config c = base();
+	CHECK(kappa_after(c, false) == 0);
+	double const once = kappa_after(c, true);
+	CHECK(once == doctest::Approx(c.prior_bound * 0.49).epsilon(0.05));
+	c.prior_bound *= 2;
+	CHECK(kappa_after(c, true) == doctest::Approx(2 * once));
+	c.prior_bound = 0;
+	CHECK(kappa_after(c, true) == 0);
 }
 
 TEST_CASE("with and without layer normalisation rows, step, prior, clone and validation are of one network")
