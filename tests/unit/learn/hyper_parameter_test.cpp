@@ -114,7 +114,7 @@ TEST_CASE("every hyper-parameter changes what is learned")
 	}
 }
 
-// kappa after so many decisions of which every other is a release at the bound on holding, or a row's.
+// kappa after 800 decisions, none of a row; at_bound: every other a release at the bound on holding.
 double kappa_after(learner_config c, bool at_bound)
 {
 	c.segment_length = 4;
