@@ -13,15 +13,13 @@
 // lateness is time in which that CPU stood still. (Beside an idle CPU such a thread would wake the
 // scheduler and hide a missing timer.) An attempt that a hiccup spoils is repeated, twice at most; a
 // rule that is broken is broken in each of them.
-#include <sched.h>
-
 #include <algorithm>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <random>
 
 #include "kernel_tests.h"
+#include "stall_meter.h"
 #include "support.h"
 
 namespace tactus::vmtest {
@@ -32,6 +30,7 @@ constexpr std::uint64_t k_tick_ns = 4'000'000;             // HZ is 250
 constexpr std::uint64_t k_bound_ns = 12'000'000 + k_tick_ns;
 constexpr std::uint64_t k_noise_allowance_ns = 8'000'000;  // an emulated CPU is itself scheduled by the host
 constexpr std::uint64_t k_slice_ns = 4'000'000;            // default slice, the largest that these rows ask for
+constexpr std::uint64_t k_stall_ns = 1'000'000;           // the shortest that is told from a wait
 constexpr unsigned k_attempts = 3;
 
 struct waits {
@@ -113,51 +112,6 @@ void beside_idle(maps& m, const char* what, const std::vector<shape>& shapes, co
   expect(got.ns.size() > 15 * counted, "%s: enough wake-ups for a claim: %zu", what, got.ns.size());
 }
 
-struct span {
-  std::uint64_t begin, end;
-};
-
-// Times in which a CPU stood still, seen by a real-time thread on each that should run every 4 ms.
-class stall_meter {
- public:
-  stall_meter() {
-    for (unsigned cpu = 0; cpu < nr_cpus(); ++cpu)
-      threads_.push_back(std::make_unique<looping_thread>(
-          [this] {
-            const std::uint64_t due = now_ns() + k_period_ns, late = sleep_until(due);
-            if (late < 1'000'000) return;
-            const std::lock_guard lock(mutex_);
-            stalls_.push_back({due - k_period_ns, due + late});
-          },
-          [cpu] {
-            cpu_set_t set;
-            CPU_ZERO(&set);
-            CPU_SET(cpu, &set);
-            sched_setaffinity(0, sizeof(set), &set);
-            become_realtime();
-          }));
-  }
-  // How much of a span no CPU can be blamed on the scheduler for: time in which any stood still.
-  std::uint64_t inside(const span& s) {
-    const std::lock_guard lock(mutex_);
-    std::sort(stalls_.begin(), stalls_.end(), [](const span& a, const span& b) { return a.begin < b.begin; });
-    std::uint64_t sum = 0, reached = s.begin;
-    for (const span& stall : stalls_) {
-      const std::uint64_t begin = std::max(reached, stall.begin), end = std::min(s.end, stall.end);
-      if (begin >= end) continue;
-      sum += end - begin;
-      reached = end;
-    }
-    return sum;
-  }
-
- private:
-  static constexpr std::uint64_t k_period_ns = 4'000'000;
-  std::mutex mutex_;
-  std::vector<span> stalls_;
-  std::vector<std::unique_ptr<looping_thread>> threads_;
-};
-
 // A thread that never sleeps and keeps the times in which it did not run.
 class spinner {
  public:
@@ -178,7 +132,7 @@ class spinner {
 struct longest { std::uint64_t seen = 0, less_stalls = 0; };
 
 longest longest_gap(maps& m, unsigned n, std::uint64_t length_ns, const std::function<void()>& meanwhile) {
-  stall_meter meter;
+  stall_meter meter(k_stall_ns);
   test_pool pool(m, 5, n);
   std::vector<std::unique_ptr<spinner>> spinners;
   for (unsigned i = 0; i < n; ++i) {
