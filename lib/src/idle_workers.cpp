@@ -120,18 +120,14 @@ void pool_core::hand_over(worker& w, task* t, std::uint64_t next_tag) noexcept {
 }
 
 void pool_core::wake_for_visible_work() noexcept {
-  if (!anything_ready(0)) {
-    bool any = false;
-    for (unsigned i = 0; i < nr_threads() && !any; ++i) any = workers[i].levels.load(std::memory_order_acquire) != 0;
-    if (!any) return;
-  }
+  if (!work_visible(0)) return;
   worker* w = claim_idle(false);
   if (!w) return;
   task* t = take_for_outside();
   hand_over(*w, t, t ? t->tag : tactus_tag_make(0, TACTUS_PRIORITY_NORMAL, 0));
 }
 
-bool pool_core::work_visible(const worker&, unsigned lowest) const noexcept {
+bool pool_core::work_visible(unsigned lowest) const noexcept {
   if (anything_ready(lowest)) return true;
   for (unsigned i = 0; i < nr_threads(); ++i)
     for (unsigned rest = workers[i].levels.load(std::memory_order_acquire) >> lowest << lowest; rest; rest &= rest - 1)

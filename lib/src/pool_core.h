@@ -14,7 +14,8 @@
 // A producer that saw a searching worker instead need not wake anybody: a
 // searcher stops counting as one only after (3), so its (4) comes after (2),
 // hence after (1). A searcher that finds a task while it is the last one wakes
-// another worker if more is visible, so parallelism is not lost either.
+// another worker if more is visible, and so does a worker that is woken with a
+// task in its hands, so parallelism is not lost either.
 //
 // The barrier of a worker that pushes to its own deque is free while nobody
 // sleeps: fences_ says whether those who push pass one themselves. A worker that
@@ -176,8 +177,8 @@ class pool_core {
     std::atomic_thread_fence(std::memory_order_seq_cst);
 #endif
   }
-  // Anything in a queue that `w` may take?
-  bool work_visible(const worker& w, unsigned lowest) const noexcept;
+  // Anything of this priority or a higher one in a queue?
+  bool work_visible(unsigned lowest) const noexcept;
 
   // Shared queues.
   void place_shared(task* t, const class_entry& e) noexcept;  // hands over, or queues and wakes

@@ -140,8 +140,10 @@ task* worker::sleep_idle(const wait_condition* condition, unsigned lowest) {
     core->heavy_barrier();
   if (core->has_waiters()) core->notify_if_quiescent();
   const auto state = core->state();
-  const bool stay = state < pool_core::state_kind::stopped && !core->work_visible(*this, lowest) &&  // (4)
-                    !(condition && condition->done(condition->object));
+  const bool is_done = condition && condition->done(condition->object);
+  // resize() sets it and then looks for idle workers; one that waits inside a task goes on until that has ended
+  const bool is_to_rest = !condition && rests.load(std::memory_order_seq_cst);
+  const bool stay = state < pool_core::state_kind::stopped && !core->work_visible(lowest) && !is_done && !is_to_rest;  // (4)
   if (stay) {
     bump(nr_parked);
     while (!delivered.load(std::memory_order_acquire) && !(condition && condition->done(condition->object)))
@@ -155,6 +157,7 @@ task* worker::sleep_idle(const wait_condition* condition, unsigned lowest) {
         nr_false_alarms = 0;
         return nullptr;
       }
+      if (is_to_rest) return nullptr;
       if (++nr_false_alarms > 2) sched_yield();
       if (spare) return nullptr;
       // Who submitted while this one counted as searching relied on it: it takes
@@ -168,9 +171,13 @@ task* worker::sleep_idle(const wait_condition* condition, unsigned lowest) {
     while (!delivered.load(std::memory_order_acquire)) sleep.park();  // claimed: the waker is on its way
   }
   delivered.store(false, std::memory_order_relaxed);
-  // Claimed after all: what it saw is not what it gets, and others relied on its looking.
-  if (!stay && !spare && core->may_wake()) core->wake_for_visible_work();
-  return slot.exchange(nullptr, std::memory_order_acq_rel);
+  task* t = slot.exchange(nullptr, std::memory_order_acq_rel);
+  const bool takes = condition ? !condition->done(condition->object) : !rests.load(std::memory_order_relaxed);
+  if (!t && takes) t = next_task(lowest);  // it was woken to look, or somebody was faster with what it was given
+  // Whoever submitted more while somebody searched relied on the searcher, and that one on this worker, which
+  // has its hands full now. And one that was claimed after all does not get what it saw.
+  if ((t || !stay) && !spare && core->may_wake()) core->wake_for_visible_work();
+  return t;
 }
 
 }  // namespace tactus::detail

@@ -112,6 +112,27 @@ TEST_CASE("a worker that last ran on the caller's CPU is woken all the same wher
   CHECK(who_runs(p) == 0);
 }
 
+TEST_CASE("a worker that is woken with a task wakes the next one while more wait, so that all run at once") {
+  constexpr unsigned k_workers = 4;
+  pool p(quiet(k_workers));
+  until_all_sleep(p);
+  std::atomic<unsigned> arrived{0};
+  std::atomic<bool> give_up{false};
+  p.core().start_searching();  // who submits relies on a searcher ..
+  for (unsigned i = 0; i < k_workers; ++i)
+    p.detach([&] {
+      ++arrived;
+      while (arrived < k_workers && !give_up) std::this_thread::sleep_for(100us);
+    });
+  CHECK(arrived == 0);
+  p.core().searching_.fetch_sub(1);
+  p.core().wake_for_visible_work();  // .. which wakes one worker when it has found something for itself
+  for (int i = 0; i < 50'000 && arrived < k_workers; ++i) std::this_thread::sleep_for(100us);
+  CHECK(arrived == k_workers);
+  give_up = true;
+  p.wait();
+}
+
 TEST_CASE("a loop that turns out to be long gets every worker besides the caller") {
   pool p(quiet(2));
   CHECK(threads_of_loop(p, 60, 1ms) == 3);
