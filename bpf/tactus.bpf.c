@@ -4,8 +4,8 @@
  *
  * Threads of registered pools (managed workers) are placed by the decision map
  * that the agent publishes; all other threads get plain fair virtual time, one
- * queue per domain. What to do is decided in decide.bpf.h and policy.h; this
- * file moves tasks between queues:
+ * queue per domain. What to do is decided in policy.h and decide.bpf.h (from
+ * what view.bpf.h sees); this file moves tasks between queues:
  *
  *   queue of one CPU    what may run only there
  *   queue of a place    workers whose decision was that place (a CPU, up to 16 CPUs)
@@ -15,7 +15,7 @@
  * A free CPU takes the head with the smallest virtual time among the queues it
  * serves; a held or foreign head only if its row says so; a head past its
  * bound without asking. A timer per domain ends holds: it marks what is late
- * and kicks an idle CPU, which takes it.
+ * and kicks an idle CPU, which takes it (timer.bpf.h, queues.bpf.h).
  *
  * Works well: pools with distinct task classes on unequal or contended CPUs.
  * Works as fair round robin: everything else. Fails safe: without an agent,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mirrors bpf/decide.bpf.h: from the state of the machine to a decision, and its event.
+// Mirrors bpf/view.bpf.h and decide.bpf.h: from the state of the machine to a decision, and its event.
 #include "sim/scheduler/scheduler.h"
 
 namespace tactus::sim {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mirrors bpf/queues.bpf.h: who waits where, the timer that ends holds, what a free CPU may take.
+// Mirrors bpf/workers.bpf.h, timer.bpf.h and queues.bpf.h: who waits where, the timer that ends holds, what a free CPU may take.
 #include "sim/scheduler/scheduler.h"
 
 namespace tactus::sim {
 namespace {
 
-// The values of bpf/queues.bpf.h.
+// The values of bpf/timer.bpf.h and queues.bpf.h.
 constexpr int k_ask_at_most = 4;
 constexpr std::uint64_t k_timer_shortest_ns = 500'000;
 constexpr int k_peek_at_most = 8;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The scheduler's BPF code, mirrored function by function around the same bpf/policy.h:
 //
-//   events.cpp   bpf/events.bpf.h   area, decision and completion events, rings
-//   decide.cpp   bpf/decide.bpf.h   from the machine's state to a decision
-//   queues.cpp   bpf/queues.bpf.h   who waits where, the timer, what a free CPU may take
-//   ops.cpp      bpf/tactus.bpf.c, bpf/unmanaged.bpf.h   the sched_ext ops
+//   events.cpp      bpf/events.bpf.h      area, decision and completion events, rings
+//   decide.cpp      bpf/view.bpf.h, decide.bpf.h   from the machine's state to a decision
+//   queues.cpp      bpf/workers.bpf.h, timer.bpf.h, queues.bpf.h   who waits where, the timer, what a free CPU may take
+//   unmanaged.cpp   bpf/unmanaged.bpf.h   threads that no pool registered
+//   ops.cpp         bpf/tactus.bpf.c      the sched_ext ops
+//   kfuncs.cpp      the kernel's part: kfuncs that move tasks
 //
 // Functions have the names and the order they have there: a change of one of those files is repeated
 // here in the function of the same name. What differs: atomics and locks are gone, a map is a member,
