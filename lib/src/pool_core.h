@@ -15,7 +15,8 @@
 // searcher stops counting as one only after (3), so its (4) comes after (2),
 // hence after (1). A searcher that finds a task while it is the last one wakes
 // another worker if more is visible, and so does a worker that is woken with a
-// task in its hands, so parallelism is not lost either.
+// task in its hands, and a searcher that falls asleep without having looked for
+// all priorities; so parallelism is not lost either.
 //
 // The barrier of a worker that pushes to its own deque is free while nobody
 // sleeps: fences_ says whether those who push pass one themselves. A worker that

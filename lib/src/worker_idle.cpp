@@ -132,8 +132,11 @@ void worker::stop_searching() noexcept {
 
 task* worker::sleep_idle(const wait_condition* condition, unsigned lowest) {
   tags.park();
+  // Whoever submitted something less urgent relied on this searcher too, which does not look for such.
+  const bool passes_on = !spare && lowest > 0;
+  if (passes_on) stop_searching();
   core->set_idle(*this);                                                     // (3) of pool_core.h
-  if (!spare) core->searching_.fetch_sub(1, std::memory_order_seq_cst);
+  if (!spare && !passes_on) core->searching_.fetch_sub(1, std::memory_order_seq_cst);
   if (spare && lowest >= k_first_urgent)
     core->full_barrier();  // what it may take was pushed with a fence
   else if (!core->all_idle())

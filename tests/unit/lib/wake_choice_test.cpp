@@ -133,6 +133,31 @@ TEST_CASE("a worker that is woken with a task wakes the next one while more wait
   p.wait();
 }
 
+TEST_CASE("what is less urgent than a searcher wants is not left to it when it falls asleep") {
+  pool_options o = quiet(3);
+  o.look_around = 300ms;
+  pool p(o);
+  until_all_sleep(p);
+  const task_class low("low", {.priority = 0});
+  std::atomic<bool> helper_waits{false}, low_runs{false}, go{false};
+  p.detach([&] {
+    task_group group(p);
+    group.run([&] {
+      while (!go) std::this_thread::sleep_for(100us);
+    });
+    helper_waits = true;
+    group.wait();
+  });
+  while (!helper_waits) std::this_thread::sleep_for(100us);
+  std::this_thread::sleep_for(20ms);  // now it searches, for what is at least as urgent as itself
+  CHECK(p.core().nr_idle() == 1);
+  p.detach(low, [&] { low_runs = true; });
+  for (int i = 0; i < 50'000 && !low_runs; ++i) std::this_thread::sleep_for(100us);
+  CHECK(low_runs);
+  go = true;
+  p.wait();
+}
+
 TEST_CASE("a loop that turns out to be long gets every worker besides the caller") {
   pool p(quiet(2));
   CHECK(threads_of_loop(p, 60, 1ms) == 3);
