@@ -38,7 +38,7 @@ struct learner_config {
 	double entropy_decisions = 200e3;  // .. over so many decisions
 	double prior_start = 0.05;	  // kappa, halves every prior_half_life decisions
 	double prior_half_life = 1500;
-	double prior_bound = 0.05;	  // kappa also rises by this times the share of releases at the bound on holding
+	double prior_bound = 0.5;	  // kappa also rises by this times the share of releases at the bound on holding
 					   // above 1 %: where all is held no action of a row makes a difference
 	double reward_clip = 20;	  // |r| after scaling
 
