@@ -25,6 +25,7 @@ learn::learner_config config_of(const pretrain_settings& s) {
   c.segment_length = 64;
   c.trace_factor = 0.98;
   c.discount_beta = 0.1;
+  c.prior_bound = 0;  // as the shipped model was made
   c.learning_rate_start = 3e-3;
   c.learning_rate_decisions = static_cast<double>(s.decisions);
   // A start must still be able to change: it keeps trying where little depends on it.
