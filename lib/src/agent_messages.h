@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Messages from the pool to its agent (tactus/abi/registration.h): how one is made and sent.
-#pragma once
+#ifndef TACTUS_SRC_AGENT_MESSAGES_H
+#define TACTUS_SRC_AGENT_MESSAGES_H
 
 #include <cstddef>
 #include <string>
@@ -51,3 +52,5 @@ bool send_message(int socket, const void* data, std::size_t bytes, const std::ve
 std::string error_text(const std::string& what);
 
 }  // namespace tactus::detail
+
+#endif
